@@ -1,0 +1,1 @@
+"""Processes, files, git: the only code that touches them by hand."""
