@@ -1,0 +1,1 @@
+"""Files that people write, read into values: every finding with its place."""
