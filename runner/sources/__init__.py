@@ -1,0 +1,1 @@
+"""Ways of turning a reference into a working tree."""
