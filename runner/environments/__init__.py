@@ -1,0 +1,1 @@
+"""Ways of locking and building environments."""
