@@ -1,0 +1,75 @@
+"""The way in: who may ask, which handler answers, and what a mistake looks like from outside."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+
+from runner.errors import RunprojError, StoreError
+from runner.serving.arguments import arguments
+from runner.serving.connection import Gone
+from runner.serving.messages import Refusal, Request, Response, json_response, refusal_response
+from runner.serving.routes import artifact_path, route
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.serving.service import Service
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class Gate:
+    """Lets requests through that carry the token, and turns every outcome into a response.
+
+    Whoever lacks the token learns nothing, not even that this is a tracking server. A ``Host`` of
+    another name is a browser that was lured here (DNS rebinding): it learns nothing either.
+    """
+
+    def __init__(self, *, token: str, service: Service) -> None:
+        self._prefix = f"/r/{token}".encode("ascii")
+        self._service = service
+
+    def answer(self, request: Request) -> Response:
+        """Answer one request."""
+        path = self._admitted(request)
+        if path is None:
+            return refusal_response("ENDPOINT_NOT_FOUND", "there is nothing here")
+        try:
+            return self._answer(request, path)
+        except Refusal as refusal:
+            return refusal_response(refusal.status, refusal.message, http=refusal.http)
+        except StoreError as error:
+            return refusal_response(error.status, error.message)
+        except RunprojError as error:
+            return refusal_response("INTERNAL_ERROR", error.message)
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line: a sentence, no traceback
+            kind = type(error).__name__
+            return refusal_response(
+                "INTERNAL_ERROR", f"runproj could not answer {request.method} {path}: {kind}"
+            )
+
+    def _admitted(self, request: Request) -> str | None:
+        """Return the path behind the token, None for strangers."""
+        host = request.headers.get("host", "127.0.0.1").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        shown = request.path[: len(self._prefix)].encode("latin-1", "replace")
+        rest = request.path[len(self._prefix) :]
+        if not compare_digest(shown, self._prefix) or name not in LOOPBACK_NAMES:
+            return None
+        return rest if not rest or rest.startswith("/") else None
+
+    def _answer(self, request: Request, path: str) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        if method == "GET" and path in {"/health", "/version"}:
+            text = b"OK" if path == "/health" else SPOKEN_VERSION.encode("ascii")
+            return Response(200, text, headers={"Content-Type": "text/plain; charset=utf-8"})
+        if (artifact := artifact_path(path)) is not None:
+            return self._service.files.answer(method, artifact, request)
+        handler, names = route(method, path)
+        given = arguments(request, names)
+        return json_response(handler(self._service, given))
+
+
+SPOKEN_VERSION = "3.1.4"
+"""The MLflow release whose REST API this is; clients compare it with their own at most."""
