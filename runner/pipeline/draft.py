@@ -1,0 +1,100 @@
+"""Request -> draft: everything is decided but the lock, nothing is executed or recorded."""
+
+from __future__ import annotations
+
+import os
+
+from runner.errors import BackendError, RunprojError, SpecError
+from runner.model.event import Warned
+from runner.model.plan import Draft
+from runner.stages.bind import bind
+from runner.stages.collect import collect
+from runner.stages.fetch import fetch
+from runner.stages.load import judged, load
+from runner.stages.lock import as_of, choose_builder
+from runner.stages.render import render
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.model.plan import RunRequest
+    from runner.model.project import WorkingTree
+    from runner.model.spec import Problem
+    from runner.ports import Services
+
+
+def draft(request: RunRequest, services: Services) -> Draft:
+    """Decide what will run, and how.
+
+    Raises:
+        RunprojError: The request is not sound; no record is made of it.
+    """
+    return drafted(request, fetch(request.reference, services), services)
+
+
+def drafted(request: RunRequest, tree: WorkingTree, services: Services) -> Draft:
+    """Decide the same for files that are here already; the tree is ours to release.
+
+    Raises:
+        RunprojError: The request is not sound.
+    """
+    try:
+        return _decided(request, tree, services)
+    except BaseException:
+        release(tree)
+        raise
+
+
+def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draft:
+    spec, findings = load(tree, home=services.home)
+    relevant = judged(findings, entry_point=request.entry_point)
+    if request.strict:
+        refuse_warnings(relevant)
+    try:
+        bound = bind(spec, request, tree)
+    except RunprojError:
+        for problem in relevant:  # a misspelt key may well be why: say so before the error
+            services.reporter.report(Warned(problem=problem))
+        raise
+    if request.strict:
+        refuse_warnings(bound.warnings)
+    builder = choose_builder(spec.environment, request.environment_manager, services)
+    moment = as_of(request.as_of, tree)
+    invocation = collect(bound, request, tree, services)
+    if request.strict:
+        refuse_warnings(invocation.warnings)
+    made = Draft(
+        request=request,
+        tree=tree,
+        spec=spec,
+        invocation=invocation,
+        command=render(invocation),
+        builder=builder,
+        as_of=moment,
+        warnings=(*relevant, *invocation.warnings),
+    )
+    if reason := services.backend(request.backend).refusal(made):
+        raise BackendError(f"the backend {request.backend!r} cannot run this: {reason}")
+    return made
+
+
+def refuse_warnings(problems: Sequence[Problem]) -> None:
+    """Make warnings errors, as ``--strict`` asks."""
+    if len(problems) > 1:
+        raise SpecError(
+            f"there are {len(problems)} warnings, and --strict refuses them", problems=problems
+        )
+    for problem in problems:
+        raise SpecError(
+            f"{problem.message}, and --strict refuses that",
+            where=str(problem.place) if problem.place else None,
+            hint=problem.hint,
+            problems=problems,
+        )
+
+
+def release(tree: WorkingTree) -> None:
+    """Give a pooled work tree back."""
+    if tree.lease is not None:
+        os.close(tree.lease)

@@ -1,0 +1,282 @@
+"""A recorded run -> the same again -> a verdict.
+
+``reproduce`` restores the files, pins every value and the lock, runs, compares, and keeps the
+verdict with both runs. Whatever cannot be had makes the verdict INCOMPLETE, with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.codec import document
+from runner.errors import EnvError, ParameterError, RunprojError, UsageError
+from runner.model.event import Opened, Warned
+from runner.model.plan import RunRequest
+from runner.model.project import ProjectReference
+from runner.model.spec import Problem
+from runner.model.value import EMPTY, Value, changed
+from runner.model.verdict import Tolerances, Verdict
+from runner.pipeline.comparison import Side, compared, histories, reasons_of, status_of
+from runner.pipeline.differences import differences
+from runner.pipeline.draft import drafted, release
+from runner.pipeline.follow import follow
+from runner.pipeline.foreign import has_lock
+from runner.pipeline.launch import launch
+from runner.pipeline.page import page
+from runner.pipeline.pinning import Pinned, pinned
+from runner.pipeline.recorded import (
+    RecordedRun,
+    inputs_of,
+    lock_of,
+    recorded_run,
+    source_of,
+    timeout_of,
+)
+from runner.pipeline.run import heed_signals
+from runner.pipeline.tolerance import combined, from_document
+from runner.pipeline.verdict import keep_verdict
+from runner.stages.load import load
+from runner.stages.lock import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runner.model.event import Event
+    from runner.model.lock import RecordedLock
+    from runner.model.plan import Draft
+    from runner.model.project import WorkingTree
+    from runner.model.value import RunId
+    from runner.pipeline.follow import Ended
+    from runner.ports import Reporter, Services, TrackingStore
+
+REPRODUCES = "runproj.reproduces"
+VARIATION = "runproj.variation"
+TRACKING_OF_ITS_OWN = frozenset({REPRODUCES, VARIATION})
+
+
+class Reproduction(Value):
+    """What is asked for: which run, what to change, and how near is near enough.
+
+    ``overrides`` are ``-P`` values. ``refresh`` resolves the environment anew instead of taking the
+    recorded lock, and ``lock`` takes that one instead. A ``probe`` only wants to know: the
+    reference is not tagged with what it finds. ``environment_manager`` is for runs whose record
+    does not name one.
+    """
+
+    reference: RecordedRun
+    caller: str
+    overrides: Mapping[str, str | tuple[str, ...]] = EMPTY
+    tolerances: Tolerances = Tolerances()
+    refresh: bool = False
+    lock: RecordedLock | None = None
+    probe: bool = False
+    as_of: str | None = None
+    environment_manager: str | None = None
+    experiment_name: str | None = None
+    experiment_id: str | None = None
+    run_name: str | None = None
+
+
+def reproduce(asked: Reproduction, services: Services, watcher: Watcher) -> Verdict:
+    """Run a recorded run again and say whether it came to the same.
+
+    ``watcher`` is the reporter of the services.
+
+    Raises:
+        UsageError: The overrides make no sense.
+        StoreError: The verdict could not be kept.
+    """
+    reference = asked.reference
+    try:
+        draft, pins = prepared(asked, services)
+    except UsageError:
+        raise
+    except RunprojError as error:
+        return changed(incomplete(reference, error), warnings=tuple(watcher.warnings))
+    try:
+        interruption = heed_signals()
+        flight = launch(draft, services, submitting=interruption.hold)
+        ended = follow(flight, services, signals=interruption)
+        verdict = judged(asked, pins, ended, services)
+    except RunprojError as error:
+        verdict = changed(incomplete(reference, error), varied=pins.varied)
+        if watcher.opened:
+            verdict = changed(verdict, reproduction=watcher.opened, store=services.store.uri)
+    verdict = changed(verdict, warnings=tuple(watcher.warnings))
+    keep_verdict(verdict, reference, services, quietly=asked.probe)
+    return verdict
+
+
+def found_run(store: TrackingStore, text: str) -> RecordedRun:
+    """Find a run by id, by the beginning of one, or as ``runs:/ID``, with its record.
+
+    Raises:
+        StoreError: There is none, it is under way, or nothing was recorded of it.
+    """
+    from runner.pipeline.lookup import find_run
+
+    return recorded_run(store, find_run(store, text.removeprefix("runs:/").strip("/")))
+
+
+def prepared(asked: Reproduction, services: Services) -> tuple[Draft, Pinned]:
+    """Restore the files and bind everything as it was.
+
+    Raises:
+        RunprojError: Something that the run needs is gone, or has changed.
+    """
+    reference = asked.reference
+    _tell_missing(reference, services)
+    lock = asked.lock or (None if asked.refresh else lock_of(reference))
+    tree = services.restorer.restore(source_of(reference))
+    try:
+        spec, _ = load(tree, home=services.home)
+        pins = pinned(
+            reference, spec, tree, asked.overrides, services=services, caller=asked.caller
+        )
+    except BaseException:
+        release(tree)
+        raise
+    request = _request(asked, tree, pins)
+    draft = drafted(changed(request, recorded_lock=lock), tree, services)
+    try:
+        _check_manager(draft, reference)
+        return _as_recorded(draft, pins, reference), pins
+    except BaseException:
+        release(tree)
+        raise
+
+
+def _request(asked: Reproduction, tree: WorkingTree, pins: Pinned) -> RunRequest:
+    reference = asked.reference
+    record = reference.record
+    before = record.get("request", {})
+    same_store = asked.experiment_id is None and asked.experiment_name is None
+    tags = {k: str(v) for k, v in (before.get("tags") or {}).items()}
+    tags = {k: v for k, v in tags.items() if k not in TRACKING_OF_ITS_OWN}
+    tags[REPRODUCES] = reference.run.run_id
+    if pins.varied:
+        tags[VARIATION] = ", ".join(f"{k}={v}" for k, v in sorted(pins.varied.items()))[:500]
+    name = asked.run_name or f"{reference.run.name}-reproduced"
+    return RunRequest(
+        reference=ProjectReference(location=tree.provenance.reference.location),
+        caller=asked.caller,
+        entry_point=record["entry_point"],
+        parameters=pins.parameters,
+        environment_manager=asked.environment_manager or before.get("environment_manager"),
+        as_of=_as_of(asked, tree),
+        refresh=asked.refresh,
+        backend=before.get("backend", "local"),
+        experiment_name=asked.experiment_name,
+        experiment_id=reference.run.experiment_id if same_store else asked.experiment_id,
+        run_name=name,
+        tags={**tags, "mlflow.runName": name},
+        timeout=timeout_of(reference),
+    )
+
+
+def _as_of(asked: Reproduction, tree: WorkingTree) -> str | None:
+    """Return the date of the packages: the start of a run whose packages nobody wrote down."""
+    if asked.as_of or not asked.reference.is_foreign or asked.environment_manager == HOST:
+        return asked.as_of
+    return None if has_lock(tree.project) else asked.reference.record["as_of"]
+
+
+def _tell_missing(reference: RecordedRun, services: Services) -> None:
+    """Say before anything is done what the record does not."""
+    for sentence in reference.record.get("missing", []):
+        problem = Problem(severity="warning", rule="not-recorded", message=sentence)
+        services.reporter.report(Warned(problem=problem))
+
+
+def _check_manager(draft: Draft, reference: RecordedRun) -> None:
+    recorded = reference.record.get("environment", {}).get("manager")
+    if recorded and recorded != draft.builder:
+        raise EnvError(
+            f"the run's environment was made by {recorded!r}, and this runproj would take "
+            f"{draft.builder!r}"
+        )
+
+
+def _as_recorded(draft: Draft, pins: Pinned, reference: RecordedRun) -> Draft:
+    """Check the inputs, and record their parameters in the words of the first run.
+
+    Raises:
+        ParameterError: An input is not what it was.
+    """
+    invocation = draft.invocation
+    before = inputs_of(reference)
+    checked = () if reference.is_foreign else invocation.inputs
+    for name in {item.parameter for item in checked} - pins.varied.keys():
+        wanted = [item["digest"] for item in before.get(name, [])]
+        found = [item.digest for item in invocation.inputs if item.parameter == name]
+        if wanted != found:
+            raise ParameterError(
+                f"the input {name!r} has changed since the run",
+                where=f"recorded {', '.join(wanted) or 'nothing'}, found {', '.join(found)}",
+                hint=f"-P {name}=... names the file as it was, if you still have it",
+            )
+    words = {n: v for n, v in reference.record["parameters"].items() if n not in pins.varied}
+    given = {n: words.get(n, v) for n, v in invocation.given.items()}
+    return changed(draft, invocation=changed(invocation, given=given))
+
+
+class Watcher:
+    """A reporter that remembers which run was opened and what was warned of, and hands all on."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.opened: RunId | None = None
+        self.warnings: list[str] = []
+
+    def report(self, event: Event) -> None:
+        """Take note, and hand on."""
+        if isinstance(event, Opened):
+            self.opened = event.run_id
+        if isinstance(event, Warned):
+            self.warnings.append(event.problem.message)
+        self._reporter.report(event)
+
+
+def judged(asked: Reproduction, pins: Pinned, ended: Ended, services: Services) -> Verdict:
+    """Compare a run with its reproduction."""
+    reference, store = asked.reference, services.store
+    run = store.run(ended.run.run_id)
+    outcome = document(ended.outcome)
+    assert isinstance(outcome, dict)  # noqa: S101 - a Value is always written as an object
+    before = Side(reference.store, reference.run, reference.record.get("outcome") or {})
+    declared = from_document(pins.tolerances, "MLproject: reproduce") if pins.tolerances else None
+    layers = (asked.tolerances, declared) if declared else (asked.tolerances,)
+    found = compared(before, Side(store, run, outcome), combined(*layers), pins.varied)
+    again = recorded_run(store, run)
+    return Verdict(
+        status=status_of(found),
+        reference=reference.run.run_id,
+        reference_store=reference.store.uri,
+        reproduction=run.run_id,
+        store=store.uri,
+        reasons=reasons_of(found),
+        comparisons=found,
+        differences=differences(reference, again),
+        varied=pins.varied,
+    )
+
+
+def verdict_page(asked: Reproduction, verdict: Verdict, services: Services) -> bytes:
+    """Return a verdict as an HTML page with the histories of the metrics."""
+    if verdict.reproduction is None:
+        return page(verdict, {})
+    reference, store = asked.reference, services.store
+    before = Side(reference.store, reference.run, {})
+    return page(verdict, histories(before, Side(store, store.run(verdict.reproduction), {})))
+
+
+def incomplete(reference: RecordedRun, error: RunprojError) -> Verdict:
+    """Return the verdict on a run that could not be run again."""
+    where = f" ({error.where})" if error.where else ""
+    hint = f"; {error.hint}" if error.hint else ""
+    return Verdict(
+        status="INCOMPLETE",
+        reference=reference.run.run_id,
+        reference_store=reference.store.uri,
+        reasons=(f"{error.message}{where}{hint}",),
+    )

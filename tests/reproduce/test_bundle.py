@@ -1,0 +1,155 @@
+"""Runs that travel in a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from machines import PROJECT
+
+from runner.errors import StoreError
+from runner.model.tracking import TrackedRun
+from runner.model.value import RunId
+from runner.pipeline.bundle import damage
+from runner.pipeline.crate import METADATA, Packed, crate, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from git_repositories import Repo
+    from machines import Machine
+
+CONTENT = b"content"
+DIGEST = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
+RUN = TrackedRun(
+    run_id=RunId("a" * 32),
+    experiment_id="0",
+    name="first",
+    status="FINISHED",
+    started=1_700_000_000_000,
+    ended=1_700_000_001_000,
+    artifact_uri="",
+    params={"alpha": "0.5", "odd name": "ü"},
+)
+
+
+def bundle(path: Path, files: dict[str, bytes], *, size: int = 7, digest: str = DIGEST) -> Path:
+    packed = [Packed(path="artifacts/a b.txt", size=size, sha256=digest, role="result")]
+    document = crate(RUN, packed, project="p", user="u")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**files, METADATA: json.dumps(document).encode()}.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_every_reference_of_the_metadata_leads_somewhere() -> None:
+    files = [
+        Packed(path="source.tar.gz", size=1, sha256=DIGEST, role="source"),
+        Packed(path="inputs/x/a b.csv", size=2, sha256=DIGEST, role="input"),
+        Packed(path="artifacts/m.json", size=3, sha256=DIGEST, role="result"),
+    ]
+    document = crate(RUN, files, project="p", user="Ada L")
+    entities: Any = document["@graph"]
+    graph = {entity["@id"]: entity for entity in entities}
+
+    def references(value: object) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["@id"]] if value.keys() == {"@id"} else []
+            return own + [r for v in value.values() for r in references(v)]
+        return [r for item in value for r in references(item)] if isinstance(value, list) else []
+
+    assert {*references(entities)} - {"https://w3id.org/ro/crate/1.1"} <= graph.keys()
+    assert graph["#" + RUN.run_id]["instrument"] == {"@id": "source.tar.gz"}
+    assert {"@id": "inputs/x/a%20b.csv"} in graph["#" + RUN.run_id]["object"]
+    assert [file.path for file in listed(document)] == [file.path for file in files]
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    right = {"artifacts/a b.txt": CONTENT}
+    assert damage(str(bundle(tmp_path / "good.zip", right))) == ()
+    for name, files, reason in (
+        ("other", {"artifacts/a b.txt": b"another"}, "has another sha256"),
+        ("long", {"artifacts/a b.txt": b"longer than that"}, "has 16 bytes, not 7"),
+        ("none", {}, "is missing"),
+        ("more", {**right, "more.txt": b"x"}, "is not listed"),
+    ):
+        (found,) = damage(str(bundle(tmp_path / f"{name}.zip", files)))
+        assert found.reason == reason
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + b"\0" * 18])
+def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="no bundle"):
+        damage(str(path))
+    with pytest.raises(StoreError, match="cannot be read"):
+        damage(str(tmp_path / "nothing.zip"))
+
+
+@pytest.mark.slow
+def test_a_run_travels_in_a_bundle(
+    project: Repo, machine: Callable[[str], Machine], tmp_path: Path
+) -> None:
+    first = machine("first")
+    project.write({"train.py": (project.path / "train.py").read_text() + "metric('nan', 'NaN')\n"})
+    project.write({"tool.sh": "#!/bin/sh\n"})
+    (project.path / "tool.sh").chmod(0o755)
+    data = first.here / "own.csv"
+    data.write_text("3.0\n")
+    reference = first.run(project.path, "-P", "data=own.csv")
+    path = tmp_path / "bundle.zip"
+    assert first.call("export", reference[:9], "-o", path).stdout == f"{path}\n"
+    again = tmp_path / "again.zip"
+    first.call("export", reference, "-o", again)
+    assert path.read_bytes() == again.read_bytes()
+    for gone in (first.here, first.home, project.path):
+        shutil.rmtree(gone)
+
+    second = machine("second")
+    assert second.call("verify", path).returncode == 0
+    found = second.verdict(path)
+    assert found["status"] == "IDENTICAL", found
+    judged = {c["name"]: c["judgement"] for c in found["comparisons"]}
+    assert judged["loss"] == judged["nan"] == judged["model.json"] == judged["data"] == "identical"
+    again_tags = second.tracked(found["reproduction"]).tags
+    assert again_tags["runproj.reproduces"] == reference
+    assert again_tags["mlflow.source.git.commit"]
+    assert second.verdict(path, "-P", "alpha=0.75", code=1)["is_variation"]
+
+    content = bytearray(path.read_bytes())
+    content[content.index(b"artifacts/model.json") + 25] ^= 1
+    path.write_bytes(content)
+    done = second.call("verify", path)
+    assert done.returncode == 1
+    assert "model.json" in done.stdout
+    done = second.call("reproduce", path)
+    assert done.returncode == 3
+    assert "the bundle is damaged" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_plain_folder_travels_too(
+    machine: Callable[[str], Machine], tmp_path: Path, project: Repo
+) -> None:
+    folder = tmp_path / "plain"
+    shutil.copytree(project.path, folder, ignore=shutil.ignore_patterns(".git"))
+    (folder / ".env").write_text("TOKEN=hush")
+    assert (folder / "MLproject").read_text() == PROJECT
+    first = machine("first")
+    reference = first.run(folder)
+    path = tmp_path / "bundle.zip"
+    done = first.call("export", reference, "-o", path)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read("source.tar.gz"))
+    with tarfile.open(fileobj=content) as source:
+        assert source.getnames() == sorted(project.git("ls-files").split())
+    shutil.rmtree(folder)
+    assert machine("second").verdict(path)["status"] == "IDENTICAL"

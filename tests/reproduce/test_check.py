@@ -1,0 +1,96 @@
+"""``runproj check``: what stands in the way is named, with its place and a fix."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from git_repositories import make_repo
+
+from runner.cli.main import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+CAREFUL = """\
+name: careful
+python_env: python_env.yaml
+entry_points:
+  main:
+    parameters:
+      seed: {type: int, default: 0}
+      data: {type: path, default: data.csv}
+    command: 'python train.py {seed} {data} > /dev/null'
+"""
+CARELESS = """\
+name: careless
+python_env: python_env.yaml
+entry_points:
+  main:
+    parameters:
+      data: {type: path, default: ../data.csv}
+      where: {type: uri, default: "https://user:pass@example.org/x"}
+    command: 'python train.py --more /data/more.csv --url https://example.org/y.csv'
+"""
+
+
+def rules(path: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, dict[str, str]]:
+    assert main(["check", str(path), "--json", *flags]) == 0
+    return {risk["rule"]: risk for risk in json.loads(capsys.readouterr().out)["risks"]}
+
+
+def test_a_careful_project_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    repo = make_repo(
+        tmp_path / "p",
+        {
+            "MLproject": CAREFUL,
+            "python_env.yaml": "python: '3.11'\ndependencies:\n  - numpy==2.0.1\n",
+            "data.csv": "1\n",
+        },
+    )
+    repo.git("remote", "add", "origin", "https://example.org/p.git")
+    assert rules(repo.path, capsys, "--strict") == {}
+    assert main(["check", str(repo.path)]) == 0
+    assert "nothing stands in the way" in capsys.readouterr().out
+
+
+def test_a_careless_one_is_told_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repo = make_repo(
+        tmp_path / "p",
+        {
+            "MLproject": CARELESS,
+            "python_env.yaml": "dependencies:\n  - numpy\n  - pandas>=2\n  - scipy==1.*\n",
+        },
+    )
+    repo.write({"new.py": "", "secret.pem": "x"})
+    found = rules(repo.path, capsys)
+    assert set(found) == {
+        "dirty-tree", "no-remote", "not-recorded", "unpinned", "no-python", "no-seed",
+        "absolute-path", "network", "outside-path",
+    }  # fmt: skip
+    assert "'numpy', 'pandas>=2', 'scipy==1.*'" in found["unpinned"]["message"]
+    assert "secret.pem" in found["not-recorded"]["message"]
+    assert found["outside-path"]["where"].startswith("MLproject:6:")
+    assert "pass@" not in json.dumps(found)
+    assert main(["check", str(repo.path), "--strict"]) == 1
+    assert capsys.readouterr().out.startswith("high[not-recorded]")
+    repo.write({"pylock.toml": "lock-version = '1.0'\n"})
+    assert "unpinned" not in rules(repo.path, capsys)
+
+
+def test_images_by_tag_and_folders_without_git_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    docker = "name: d\ndocker_env:\n  image: registry:5000/image:latest\n"
+    (folder / "MLproject").write_text(docker)
+    found = rules(folder, capsys)
+    assert set(found) == {"no-commit", "image-by-tag"}
+    assert found["image-by-tag"]["fix"] == "registry:5000/image@sha256:..."
+    (folder / "MLproject").write_text(f"name: d\ndocker_env:\n  image: i@sha256:{'0' * 64}\n")
+    assert set(rules(folder, capsys)) == {"no-commit"}
