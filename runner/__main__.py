@@ -1,0 +1,5 @@
+"""Let ``python -m runner`` behave like ``runproj``."""
+
+from runner.cli.main import entry
+
+entry()

@@ -1,0 +1,52 @@
+"""``runproj export``: pack a run into a bundle."""
+
+from __future__ import annotations
+
+import os
+
+from runner.app import Application
+from runner.cli.output import TerminalReporter
+from runner.errors import UsageError
+from runner.pipeline.bundle import LARGEST_INPUT, export
+from runner.pipeline.reproduce import found_run
+from runner.settings import settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from runner.cli.output import Console
+
+MEBI = 1 << 20
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.usage = "runproj export RUN [-o BUNDLE.zip]"
+    add = parser.add_argument
+    add("run", metavar="RUN", help="a run's id, the beginning of one, or runs:/ID")
+    add("-o", "--output", metavar="FILE", help="the bundle to write (default: RUN.zip)")
+    add(
+        "--largest-input", type=int, default=LARGEST_INPUT // MEBI, metavar="MIB",
+        help="leave out inputs that are larger (default: %(default)s)",
+    )  # fmt: skip
+    add("--tracking-uri", metavar="URI", help="the store (default: as for run)")
+    add("-q", "--quiet", action="store_true", help="no progress")
+
+
+def call(options: Namespace, console: Console) -> int:
+    """Pack; the path of the bundle is the result."""
+    if options.largest_input < 0:
+        raise UsageError(f"--largest-input {options.largest_input} is less than nothing")
+    found = settings(tracking_uri=options.tracking_uri)
+    services = Application(found, TerminalReporter(console))
+    try:
+        recorded = found_run(services.store, options.run)
+        name = options.output or f"{recorded.run.run_id}.zip"
+        path = os.path.join(found.directory, name)
+        files = export(recorded, path, services, largest_input=options.largest_input * MEBI)
+    finally:
+        services.close()
+    console.tell(f"packed {len(files)} files, {sum(file.size for file in files)} bytes")
+    console.say(path)
+    return 0
