@@ -58,6 +58,9 @@ def lock(draft: Draft, services: Services) -> EnvironmentLock:
             locked=request.locked,
             refresh=request.refresh,
             recorded=request.recorded_lock,
+            name=draft.spec.name,
+            commit=draft.tree.provenance.commit,
+            build_image=request.build_image,
         )
     )
 
