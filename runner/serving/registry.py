@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from runner.model.tracking import ModelVersion, RegisteredModel
 from runner.model.value import changed
-from runner.serving.kinds import REGISTERED, VERSION
+from runner.query.kinds import REGISTERED, VERSION
+from runner.query.search import searched
 from runner.serving.messages import Refusal, missing
 from runner.serving.runs import now
-from runner.serving.search import page_of, searched
+from runner.serving.search import page_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
