@@ -12,8 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from runner.documents.dockerfile import pinned
 from runner.environments.docker.context import IGNORE, Recipe, files, inputs
-from runner.environments.docker.dockerfile import pinned
 from runner.environments.docker.plans import read_plan
 from runner.errors import EnvError
 from runner.model.event import Progress, Step, StepDone, Warned

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from runner.codec import digest, sha256
+from runner.documents.dockerfile import bases
+from runner.documents.image_reference import parsed
 from runner.environments.docker.context import inputs
-from runner.environments.docker.dockerfile import bases
 from runner.environments.docker.lockfile import (
     NAME,
     LockDocument,
@@ -16,9 +17,8 @@ from runner.environments.docker.lockfile import (
     written,
 )
 from runner.environments.docker.recipes import recipe_of, repository
-from runner.environments.docker.reference import parsed
 from runner.errors import EnvError
-from runner.model.value import Digest, Value
+from runner.model.value import Digest, Value, changed
 from runner.system.files import cache_directory, read, write_whole
 
 TYPE_CHECKING = False
@@ -66,24 +66,45 @@ class ImageLocking:
         recipe = recipe_of(request, spec)
         names = wanted(spec, recipe)
         lock, origin, warning = self._lock(request, names)
-        pins = lock.pins if lock else {}
-        found = {name: self._found(name, pins.get(name), request, spec) for name in names}
-        locked = tuple(locked_image(name, image) for name, image in found.items())
-        if recipe is None:
-            document = LockDocument(image=locked[0])
+        found = self._all(names, lock, request, spec)
+        document = _document(recipe, found, lock, self._home)
+        if recipe is None or document.build is None:
             return Answer(document=document, origin=origin, images=found, warning=warning)
-        own = _inputs(recipe, self._home)
+        own = document.build.inputs
         if request.recorded and lock:
             _check_inputs(own, lock, recipe)
-        build = LockedBuild(inputs=own, dockerfile=recipe.shown, bases=locked)
         return Answer(
-            document=LockDocument(build=build),
+            document=document,
             origin=origin,
             images=found,
             recipe=recipe,
             tag=tag(request.name, own, found),
             warning=warning,
         )
+
+    def drawn(
+        self, request: LockRequest, spec: DockerSpec, before: LockDocument | None
+    ) -> LockDocument:
+        """Return a new lock: what an older one names stays, all else as it is now.
+
+        Raises:
+            SpecError: A name is no image's, or the Dockerfile makes no sense.
+            EnvError: An image cannot be had.
+        """
+        recipe = recipe_of(request, spec)
+        fresh = changed(request, refresh=before is None)
+        found = self._all(wanted(spec, recipe), before, fresh, spec)
+        return _document(recipe, found, before, self._home)
+
+    def _all(
+        self,
+        names: tuple[str, ...],
+        lock: LockDocument | None,
+        request: LockRequest,
+        spec: DockerSpec,
+    ) -> dict[str, Image]:
+        pins = lock.pins if lock else {}
+        return {name: self._found(name, pins.get(name), request, spec) for name in names}
 
     def _lock(
         self, request: LockRequest, names: tuple[str, ...]
@@ -141,6 +162,20 @@ class ImageLocking:
             f"{'; '.join(reasons)}",
             hint="'docker load' or 'docker pull' brings it back; 'runproj lock' locks what is here",
         )
+
+
+def _document(
+    recipe: Recipe | None, found: Mapping[str, Image], lock: LockDocument | None, home: str
+) -> LockDocument:
+    """Return the lock of what was found; what a lock named stays word by word."""
+    pins = lock.pins if lock else {}
+    locked = tuple(
+        pins.get(name) or locked_image(parsed(name), image) for name, image in found.items()
+    )
+    if recipe is None:
+        return LockDocument(image=locked[0])
+    own = _inputs(recipe, home)
+    return LockDocument(build=LockedBuild(inputs=own, dockerfile=recipe.shown, bases=locked))
 
 
 def wanted(spec: DockerSpec, recipe: Recipe | None) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from runner.documents.image_reference import Reference
     from runner.environments.docker.images import Images
-    from runner.environments.docker.reference import Reference
     from runner.ports import Reporter
 
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth", "forbidden")
