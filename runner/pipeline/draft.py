@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from runner.errors import BackendError, RunprojError, SpecError
+from runner.errors import BackendError, RunprojError, SpecError, UsageError
 from runner.model.event import Warned
 from runner.model.plan import Draft
+from runner.model.spec import DockerSpec
 from runner.stages.bind import bind
 from runner.stages.collect import collect
 from runner.stages.fetch import fetch
@@ -18,9 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.model.plan import RunRequest
+    from runner.model.plan import Container, Invocation, RunRequest
     from runner.model.project import WorkingTree
-    from runner.model.spec import Problem
+    from runner.model.spec import EnvironmentSpec, Problem
     from runner.ports import Services
 
 
@@ -64,6 +65,9 @@ def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draf
     invocation = collect(bound, request, tree, services)
     if request.strict:
         refuse_warnings(invocation.warnings)
+    container, cautions = _container(spec.environment, request, tree, invocation, services)
+    if request.strict and not request.host_access:
+        refuse_warnings(cautions)
     made = Draft(
         request=request,
         tree=tree,
@@ -72,11 +76,33 @@ def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draf
         command=render(invocation),
         builder=builder,
         as_of=moment,
-        warnings=(*relevant, *invocation.warnings),
+        container=container,
+        warnings=(*relevant, *invocation.warnings, *cautions),
     )
     if reason := services.backend(request.backend).refusal(made):
         raise BackendError(f"the backend {request.backend!r} cannot run this: {reason}")
     return made
+
+
+def _container(
+    environment: EnvironmentSpec,
+    request: RunRequest,
+    tree: WorkingTree,
+    invocation: Invocation,
+    services: Services,
+) -> tuple[Container | None, tuple[Problem, ...]]:
+    """Decide how a container is made, where one is asked for, and what to say about it."""
+    if not isinstance(environment, DockerSpec):
+        if request.docker_arguments or request.build_image or request.host_access:
+            raise UsageError(
+                "the project runs in no container: docker arguments make no sense",
+                hint="-A, --build-image and --allow-host-access are for projects with 'docker_env'",
+            )
+        return None, ()
+    from runner.stages.contain import contained, warnings
+
+    made = contained(environment, request, tree, invocation, environ=services.environ)
+    return made, warnings(made)
 
 
 def refuse_warnings(problems: Sequence[Problem]) -> None:

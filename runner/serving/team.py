@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from runner.serving.gauges import Gauges
     from runner.serving.messages import Request
 
-GREETING: Final = f"runproj {__version__}: MLflow's tracking API. Set MLFLOW_TRACKING_URI to this.\n"
+GREETING: Final = (
+    f"runproj {__version__}: MLflow's tracking API. Set MLFLOW_TRACKING_URI to this.\n"
+)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OPEN: Final = frozenset({"/", "/health", "/version"})
 """What everybody may read: load balancers have no password."""
@@ -164,5 +166,3 @@ def _text(text: str, *, kind: str = "text/plain; charset=utf-8") -> Response:
 def unauthenticated(why: str) -> Refusal:
     """Say that somebody must log in."""
     return Refusal(why, "UNAUTHENTICATED")
-
-
