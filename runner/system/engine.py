@@ -165,7 +165,7 @@ def connect(environ: Mapping[str, str]) -> DockerClient:
     """
     where = address(environ)
     if where.socket is not None:
-        _knock(where, where.socket)
+        knock(where, where.socket)
     from docker import DockerClient
     from docker.tls import TLSConfig
 
@@ -219,7 +219,7 @@ def explained(error: Exception, where: EngineAddress) -> tuple[str, str | None]:
     return one_line(str(error)), None
 
 
-def _knock(where: EngineAddress, path: str) -> None:
+def knock(where: EngineAddress, path: str) -> None:
     """See whether anybody answers at a socket, before the SDK is imported.
 
     Raises:

@@ -88,4 +88,4 @@ def clean_engine(engine: docker.DockerClient) -> Iterator[docker.DockerClient]:
     built = engine.images.list(filters={"label": "runproj.project=runproj-test-yard"})
     for image in built:
         if image.id not in before:
-            engine.images.remove(image.id, force=True)
+            engine.images.remove(str(image.id), force=True)

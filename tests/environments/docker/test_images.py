@@ -156,7 +156,7 @@ def test_the_engine_is_not_for_us(short_folder: Path) -> None:
         "from runner.errors import RunprojError\n"
         "from runner.model.lock import LockRequest\n"
         "from runner.model.spec import DockerSpec\n"
-        "from runner.system import engine\n"
+        "import runner.system.engine_socket\n"
         "os.setuid(12345)\n"
         "environ = {'DOCKER_HOST': 'unix://' + sys.argv[2]}\n"
         "builder = DockerBuilder(home='/nowhere', environ=environ)\n"
