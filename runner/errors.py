@@ -105,6 +105,10 @@ class StoreError(RunprojError):
         self.status = status
 
 
+class StoreUnavailableError(StoreError):
+    """The store cannot be had just now: no answer, no sense in it, or no room. It may be later."""
+
+
 class PluginError(RunprojError):
     """An adapter could not be loaded."""
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "check": "tell what stands in the way of reproducing runs",
     "export": "pack a run into a bundle, to be run again elsewhere",
     "verify": "check the files of a bundle",
+    "store": "copy tracking stores, compare what they hold",
     "doctor": "repair the records of killed runs; tidy up",
     "completion": "print a shell completion script",
 }
