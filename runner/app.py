@@ -151,6 +151,12 @@ class Application:
             )
         return self._store
 
+    def opened(self, uri: str) -> TrackingStore:
+        """Open another store, as it is; it is the caller's to close."""
+        from runner.stores.opening import open_store
+
+        return open_store(uri, directory=self.settings.directory, environ=self.environ)
+
     def close(self) -> None:
         """Let go of the store, if it was opened: a database is one file again."""
         if self._store is not None:

@@ -388,8 +388,22 @@ class RegistryStore(Protocol):
         """Add or replace tags of a version; None takes one away."""
 
 
+class OwnIds(Protocol):
+    """How to find things again in a store that chooses their ids itself."""
+
+    def run_tagged(self, experiment_id: str, key: str, value: str) -> TrackedRun | None:
+        """Return the run of an experiment, deleted or not, that has this tag; the oldest one."""
+
+    def model_tagged(self, experiment_id: str, key: str, value: str) -> LoggedModel | None:
+        """Return the logged model of an experiment that has this tag."""
+
+
 class TrackingStore(ExperimentStore, RunStore, Protocol):
     """Where runs, their data and their artifacts are kept."""
+
+    @property
+    def own_ids(self) -> OwnIds | None:
+        """How to find things whose ids the store chose; None where given ids are kept."""
 
     @property
     def uri(self) -> str:
