@@ -97,7 +97,11 @@ class Command(Value):
 
 
 class Draft(Value):
-    """A request that is known to be sound: what will run is clear, its environment not yet."""
+    """A request that is known to be sound: what will run is clear, its environment not yet.
+
+    ``as_of`` hides packages uploaded later; ``is_dated_by_commit`` says that nobody asked for that
+    date: it is when the commit was made.
+    """
 
     request: RunRequest
     tree: WorkingTree
@@ -106,4 +110,5 @@ class Draft(Value):
     command: Command
     builder: str
     as_of: datetime | None = None
+    is_dated_by_commit: bool = False
     warnings: tuple[Problem, ...] = ()

@@ -6,6 +6,7 @@ verdict with both runs. Whatever cannot be had makes the verdict INCOMPLETE, wit
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.codec import document
@@ -20,7 +21,6 @@ from runner.pipeline.comparison import Side, compared, histories, reasons_of, st
 from runner.pipeline.differences import differences
 from runner.pipeline.draft import drafted, release
 from runner.pipeline.follow import follow
-from runner.pipeline.foreign import has_lock
 from runner.pipeline.launch import launch
 from runner.pipeline.page import page
 from runner.pipeline.pinning import Pinned, pinned
@@ -35,6 +35,7 @@ from runner.pipeline.recorded import (
 from runner.pipeline.run import heed_signals
 from runner.pipeline.tolerance import combined, from_document
 from runner.pipeline.verdict import keep_verdict
+from runner.stages.date import NOW, has_lock
 from runner.stages.load import load
 from runner.stages.lock import HOST
 
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from runner.ports import Reporter, Services, TrackingStore
 
 REPRODUCES = "runproj.reproduces"
+RUN = "run"
+"""``--as-of run``: when the run began."""
 VARIATION = "runproj.variation"
 TRACKING_OF_ITS_OWN = frozenset({REPRODUCES, VARIATION})
 
@@ -175,10 +178,32 @@ def _request(asked: Reproduction, tree: WorkingTree, pins: Pinned) -> RunRequest
 
 
 def _as_of(asked: Reproduction, tree: WorkingTree) -> str | None:
-    """Return the date of the packages: the start of a run whose packages nobody wrote down."""
-    if asked.as_of or not asked.reference.is_foreign or asked.environment_manager == HOST:
+    """Return the date of the packages: the start of a run whose packages nobody wrote down.
+
+    What is resolved anew is resolved as of now, unless another date is asked for.
+    """
+    reference = asked.reference
+    if asked.as_of == RUN:
+        return _start(reference)
+    if asked.as_of or asked.environment_manager == HOST:
         return asked.as_of
-    return None if has_lock(tree.project) else asked.reference.record["as_of"]
+    if not reference.is_foreign:
+        return NOW if asked.refresh else None
+    return NOW if has_lock(tree.project) else str(reference.record["as_of"])
+
+
+def _start(reference: RecordedRun) -> str:
+    """Return when a run began.
+
+    Raises:
+        UsageError: Nobody wrote it down.
+    """
+    if reference.run.started is None:
+        raise UsageError(
+            f"--as-of run: nobody wrote down when run {reference.run.run_id} began",
+            hint="give a date: --as-of 2024-05-31",
+        )
+    return datetime.fromtimestamp(reference.run.started / 1000, UTC).isoformat()
 
 
 def _tell_missing(reference: RecordedRun, services: Services) -> None:

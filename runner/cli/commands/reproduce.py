@@ -62,7 +62,10 @@ def arguments(parser: ArgumentParser) -> None:
         "--refresh", action="store_true",
         help="resolve the environment anew instead of taking the recorded lock",
     )  # fmt: skip
-    add("--as-of", metavar="WHEN", help="with --refresh: packages as of a date, or 'commit'")
+    add(
+        "--as-of", metavar="WHEN",
+        help="--refresh with the packages of a date, of the 'commit', or of when the 'run' began",
+    )  # fmt: skip
     add(
         "--env-manager", metavar="NAME",
         help="for runs that MLflow made: uv (packages as of the run's start), virtualenv or local",
@@ -120,8 +123,6 @@ def call(options: Namespace, console: Console) -> int:
 
 def _check(options: Namespace) -> None:
     """Refuse what makes no sense together."""
-    if options.as_of and not options.refresh:
-        raise UsageError("--as-of goes with --refresh", hint="a recorded lock has no other date")
     if options.repeat is not None and options.repeat < 1:
         raise UsageError(f"--repeat {options.repeat} would run nothing", hint="--repeat 3")
     if options.repeat and options.bisect:
@@ -155,7 +156,7 @@ def _repetition(
         caller=services.settings.directory,
         overrides=dict(parse_assignments(options.param_list)),
         tolerances=tolerances,
-        refresh=options.refresh,
+        refresh=options.refresh or options.as_of is not None,
         as_of=options.as_of,
         environment_manager=options.env_manager,
         experiment_name=options.experiment_name,
