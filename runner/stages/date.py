@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NOW = "now"
 COMMIT = "commit"
 DATE = "2024-05-31"
+PLATFORMS = ("-64.txt", "-aarch64.txt", "-arm64.txt", "-ppc64le.txt")
+"""Ends of the names of conda's explicit lists of packages."""
 
 
 class PackageDate(Value):
@@ -102,8 +104,9 @@ def has_lock(project: str, spec: EnvironmentSpec | None = None) -> bool:
 
 def is_lock(name: str) -> bool:
     """Whether a file of this name is a lock of some kind of environment."""
-    if name in {"pylock.toml", "uv.lock", "conda-lock.yml"}:
+    if name.startswith("pylock.") and name.endswith(".toml"):
         return True
-    return (name.startswith("pylock.") and name.endswith(".toml")) or name.endswith(
-        ".conda-lock.yml"
-    )
+    if name.startswith("conda-lock.") and name.endswith((".yml", ".yaml")):
+        return True
+    is_explicit = name.endswith(PLATFORMS) or (name.startswith("conda-") and name.endswith(".lock"))
+    return is_explicit or name in {"uv.lock", "explicit.txt"}
