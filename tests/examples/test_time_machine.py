@@ -55,7 +55,7 @@ def test_a_commit_is_run_with_the_packages_of_its_day(caller: Caller, repository
     assert json.loads(caller("reproduce", run["run_id"], "--json").stdout)["status"] == "IDENTICAL"
 
 
-def test_a_run_is_reproduced_as_of_when_it_began(caller: Caller, repository: str) -> None:
+def test_a_run_is_reproduced_as_of_when_it_began(caller: Caller) -> None:
     first = caller.json("run", str(PROJECT), "-q", "--as-of", "2022-04-30")
     ended = caller("reproduce", first["run_id"], "--as-of", "run", "--json", code=1)
     verdict = json.loads(ended.stdout)  # the run began today, with packages of another day
