@@ -35,6 +35,15 @@ MANAGERS = ("uv", "virtualenv", "rattler", "local")
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
 
+SERVERS = ("http://", "https://")
+CREDENTIALS = frozenset(
+    {
+        "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    }
+)  # fmt: skip
+"""Variables with which the configured server is asked."""
+
 
 class Application:
     """Runproj's services, made from settings; see ``runner.ports.Services``."""
@@ -43,6 +52,7 @@ class Application:
         self.settings = settings
         self.reporter = reporter
         self._store: TrackingStore | None = None
+        self._others: list[TrackingStore] = []
 
     @property
     def home(self) -> str:
@@ -157,10 +167,29 @@ class Application:
 
         return open_store(uri, directory=self.settings.directory, environ=self.environ)
 
+    def store_at(self, uri: str) -> TrackingStore:
+        """Open another store, which may turn out to be the same one.
+
+        Credentials that are meant for the configured server are not shown to another one.
+        """
+        from runner.redaction import without_credentials
+
+        if without_credentials(uri) == self.store.uri:
+            return self.store
+        from runner.stores.opening import open_store
+
+        environ = self.environ
+        if self.store.uri.startswith(SERVERS):
+            environ = {k: v for k, v in environ.items() if k not in CREDENTIALS}
+        other = open_store(uri, directory=self.settings.directory, environ=environ)
+        self._others.append(other)
+        return other
+
     def close(self) -> None:
-        """Let go of the store, if it was opened: a database is one file again."""
-        if self._store is not None:
-            self._store.close()
+        """Let go of the stores that were opened: a database is one file again."""
+        for store in (self._store, *self._others):
+            if store is not None:
+                store.close()
 
     @property
     def tracking_uri(self) -> str:
@@ -169,7 +198,7 @@ class Application:
 
     def endpoint(self, run: TrackedRun) -> Endpoint | None:
         """Bind an endpoint for a run's command; None when the store is a server itself."""
-        if self.store.uri.startswith(("http://", "https://")):
+        if self.store.uri.startswith(SERVERS):
             return None
         from runner.serving.endpoint import LoopbackEndpoint
 

@@ -97,7 +97,11 @@ def arguments(parser: ArgumentParser) -> None:
         help="where to record: sqlite:///FILE, a directory, http(s)://SERVER",
     )
     add("--timeout", metavar="TIME", help="end the command after so long: 90, 15m, 2h, 1d")
-    add("--as-of", metavar="DATE", help="resolve packages as of a date, or 'commit'")
+    add(
+        "--as-of",
+        metavar="DATE",
+        help="packages as of a date, of the 'commit', or 'now' (see docs)",
+    )
     add(
         "--locked",
         action="store_true",
