@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from runner.environments.conda import worker
+from runner.environments.conda.channels import Access
+from runner.environments.conda.configuration import Configuration
 from runner.errors import EnvError
 from runner.redaction import without_credentials
 from runner.system.process import run
@@ -17,7 +19,7 @@ from runner.system.process import run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runner.environments.conda.channels import Access, Channel
+    from runner.environments.conda.channels import Channel
 
 SOLVE_SECONDS = 600
 HTTP_SECONDS = 120
@@ -32,10 +34,18 @@ class UnsolvableError(EnvError):
 
 
 class Rattler:
-    """Solves and links, each time in a process of its own."""
+    """Solves and links, each time in a process of its own.
 
-    def __init__(self, *, home: str, environ: Mapping[str, str]) -> None:
+    ``link_scripts`` has post-link scripts of packages run. Files are hard links into the cache;
+    with ``always_copy`` in conda's configuration, copies.
+    """
+
+    def __init__(
+        self, *, home: str, environ: Mapping[str, str], link_scripts: bool = False
+    ) -> None:
         self._cache = os.path.join(home, "conda")
+        self._copies = Configuration(environ).is_set("always_copy")
+        self._link_scripts = link_scripts
         self._variables = {k: v for k, v in environ.items() if k not in FOREIGN}
         self._variables.setdefault("PATH", os.defpath)
 
@@ -62,10 +72,8 @@ class Rattler:
 
     def unsatisfied(self, specs: Sequence[str], packages: Sequence[Mapping[str, Any]]) -> list[str]:
         """Return those specifications that none of the packages satisfies."""
-        from runner.environments.conda.channels import Access
-
         request = {"specs": [*specs], "packages": [*packages]}
-        found: list[str] = self._call("unsatisfied", request, Access(authorization={}, mirrors={}))
+        found: list[str] = self._call("unsatisfied", request, Access())
         return found
 
     def install(
@@ -86,8 +94,8 @@ class Rattler:
             "packages": [*packages],
             "prefix": prefix,
             "platform": platform,
-            "hard_links": True,
-            "link_scripts": False,
+            "hard_links": not self._copies,
+            "link_scripts": self._link_scripts,
         }
         self._call("install", request, access, keep)
 
@@ -105,12 +113,13 @@ class Rattler:
             "authorization": {**access.authorization},
             "mirrors": {url: [*others] for url, others in access.mirrors.items()},
             "offline": access.offline,
+            "insecure": access.insecure,
             "http_seconds": HTTP_SECONDS,
             **request,
         }
         done = run(
             [sys.executable, "-I", os.path.abspath(worker.__file__), _place()],
-            variables=self._variables,
+            variables={**access.variables, **self._variables},
             directory="/",
             stdin=json.dumps(asked).encode(),
             keep=keep,
@@ -167,8 +176,18 @@ def _of_text(text: str) -> EnvError:
     where = address[0].rstrip(".:,)") if address else None
     if re.search(r"hash mismatch", text, re.IGNORECASE):
         return EnvError(f"a package does not have the locked hash: {_sentence(text)}", hint=CHANGED)
+    if worker.OFFLINE in text:
+        wanted = text.partition(worker.OFFLINE)[2].split()[0]
+        return EnvError(f"offline, and {wanted} was not fetched before", hint=WENT_OFFLINE)
+    if "no usable repodata cache" in text:
+        return EnvError(
+            f"offline, and the index of {where or 'a channel'} was not fetched before",
+            hint=WENT_OFFLINE,
+        )
     if "No space left" in text or "os error 28" in text:
         return EnvError("the disk is full", hint="'runproj env prune' frees space")
+    if "invalid peer certificate" in text:
+        return EnvError(f"the certificate of {where or 'the channel'} is not trusted", hint=TRUST)
     if any(word in text for word in UNREACHABLE):
         return EnvError(f"the channel cannot be reached ({where or 'offline'})", hint=OFFLINE)
     return EnvError(_sentence(text))
@@ -177,6 +196,8 @@ def _of_text(text: str) -> EnvError:
 OFFLINE = (
     "check the network and the proxy settings; with CONDA_OFFLINE=1 what was fetched before is used"
 )
+TRUST = "name the authority's file in 'ssl_verify' of conda's configuration, or in SSL_CERT_FILE"
+WENT_OFFLINE = "--offline, CONDA_OFFLINE or 'offline' in conda's configuration forbids to fetch it"
 CHANGED = "the package changed after it was locked, or somebody tampers; 'runproj lock' locks anew"
 
 
