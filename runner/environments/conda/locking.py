@@ -14,11 +14,12 @@ from runner.documents.conda_packages import parsed_package
 from runner.environments.conda import lockfile
 from runner.environments.conda.builder import pip_requirements
 from runner.environments.conda.channels import Channels, public
+from runner.environments.conda.complaints import UnsolvableError
 from runner.environments.conda.configuration import runs_link_scripts
 from runner.environments.conda.lockfile import CondaLock
 from runner.environments.conda.pip_part import PipPart
 from runner.environments.conda.platforms import KNOWN, platform_here, virtual_packages
-from runner.environments.conda.rattler import Rattler, UnsolvableError
+from runner.environments.conda.rattler import Rattler
 from runner.environments.conda.remembered import NAME, lock_names, remember
 from runner.environments.freshness import moment
 from runner.environments.local_packages import metadata_files
