@@ -5,7 +5,7 @@ Every adapter is imported when it is first asked for, so that a run pays only fo
 
 from __future__ import annotations
 
-from runner.errors import PluginError
+from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ MANAGERS = ("uv", "virtualenv", "rattler", "local")
 """The environment builders; ``local`` uses what the host has and builds nothing."""
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
+OFFLINE = {"UV_OFFLINE": "1", "CONDA_OFFLINE": "1"}
+"""What uv and we ourselves understand as a ban on fetching packages."""
 
 SERVERS = ("http://", "https://")
 CREDENTIALS = frozenset(
@@ -63,6 +65,11 @@ class Application:
     def environ(self) -> Mapping[str, str]:
         """The variables that Runproj was started with."""
         return self.settings.environ
+
+    @property
+    def _for_packages(self) -> Mapping[str, str]:
+        """The variables that say where packages come from."""
+        return {**self.environ, **OFFLINE} if self.settings.offline else self.environ
 
     @property
     def now(self) -> Callable[[], datetime]:
@@ -102,19 +109,19 @@ class Application:
             from runner.environments.python import PythonBuilder
 
             return PythonBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
         if name == "rattler" or name in ON_REQUEST:
             from runner.environments.conda.builder import CondaBuilder
 
             return CondaBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
         if name == "local":
             from runner.environments.host import HostBuilder
 
             return HostBuilder(home=self.home, environ=self.environ)
-        raise PluginError(
+        raise UsageError(
             f"no environment manager named {name!r}",
             hint=f"choose one of {', '.join((*MANAGERS, *ON_REQUEST))}",
         )
@@ -138,7 +145,7 @@ class Application:
         """The locks that lie in projects."""
         from runner.environments.project_locks import KindsOfLocks
 
-        return KindsOfLocks(home=self.home, environ=self.environ, reporter=self.reporter)
+        return KindsOfLocks(home=self.home, environ=self._for_packages, reporter=self.reporter)
 
     def backend(self, name: str) -> Backend:
         """Return one backend."""
@@ -146,7 +153,7 @@ class Application:
             from runner.backends.local import LocalBackend
 
             return LocalBackend(environ=self.environ)
-        raise PluginError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
+        raise UsageError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
 
     @property
     def store(self) -> TrackingStore:

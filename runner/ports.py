@@ -486,10 +486,10 @@ class Services(Protocol):
         """The names of the environment builders, the preferred one first."""
 
     def builder(self, name: str) -> EnvironmentBuilder:
-        """Return one builder; PluginError when there is none of that name."""
+        """Return one builder; UsageError when there is none of that name."""
 
     def backend(self, name: str) -> Backend:
-        """Return one backend; PluginError when there is none of that name."""
+        """Return one backend; UsageError when there is none of that name."""
 
     @property
     def store(self) -> TrackingStore:
