@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runner.serving.team_server import TeamServer
     from runner.settings import Settings
 
-MANAGERS = ("uv", "virtualenv", "rattler", "local")
+MANAGERS = ("uv", "virtualenv", "rattler", "docker", "local")
 """The environment builders; ``local`` uses what the host has and builds nothing."""
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
@@ -117,6 +117,10 @@ class Application:
             return CondaBuilder(
                 manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
+        if name == "docker":
+            from runner.environments.docker.builder import DockerBuilder
+
+            return DockerBuilder(home=self.home, environ=self.environ, reporter=self.reporter)
         if name == "local":
             from runner.environments.host import HostBuilder
 

@@ -184,6 +184,9 @@ class Backend(Protocol):
     def attach(self, locator: str) -> RunHandle:
         """Find a job again that another process submitted."""
 
+    def clear(self, *, dry_run: bool = False) -> Iterator[str]:
+        """Remove what is left of jobs that nobody can attach to; return a word about each."""
+
 
 class Artifacts(Protocol):
     """The files of one run. Paths are relative, with ``/``; none leaves the run's folder."""

@@ -119,8 +119,9 @@ class Container(Value):
 
     ``variables`` are set as they are, ``copied`` names those of the caller to hand in: their values
     are nowhere but in the caller's environment. ``settings`` are what ``docker run`` was asked for
-    beyond that, by option. ``user`` is ``None`` for the image's own. ``powers`` are sentences, each
-    about one thing that lets the command reach beyond its container.
+    beyond that, by option. ``user`` is as in ``docker run``, or ``caller`` (whoever runs Runproj,
+    so that files in volumes are his) or ``image`` (whom the image names). ``powers`` are sentences,
+    each about one thing that lets the command reach beyond its container.
     """
 
     code: CodePlacement = "copy"
@@ -128,7 +129,7 @@ class Container(Value):
     variables: Mapping[str, str] = EMPTY
     copied: tuple[str, ...] = ()
     network: str | None = None
-    user: str | None = None
+    user: str = "caller"
     platform: str | None = None
     directory: str | None = None
     settings: Mapping[str, object] = EMPTY

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from runner.serving.service import Service
 
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+OWN_NAMES = frozenset({"localhost", "[::1]", "host.docker.internal"})
+"""Names of this machine that no stranger's name server can give away. Addresses are safe as well:
+clients in containers use their gateway's."""
 
 
 class Gate:
@@ -43,9 +45,13 @@ class Gate:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         shown = request.path[: len(self._prefix)].encode("latin-1", "replace")
         rest = request.path[len(self._prefix) :]
-        if not compare_digest(shown, self._prefix) or name not in LOOPBACK_NAMES:
+        if not compare_digest(shown, self._prefix) or not _is_own(name):
             return None
         return rest if not rest or rest.startswith("/") else None
+
+
+def _is_own(name: str) -> bool:
+    return name in OWN_NAMES or (bool(name) and not name.strip("0123456789."))
 
 
 def answered(service: Service, request: Request, path: str) -> Response:
