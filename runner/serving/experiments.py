@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.query.kinds import EXPERIMENT
+from runner.query.search import searched
 from runner.serving.answers import experiment_json
-from runner.serving.kinds import EXPERIMENT
 from runner.serving.messages import Refusal, missing
-from runner.serving.search import page_of, searched
+from runner.serving.search import page_of
 
 if TYPE_CHECKING:
     from runner.codec import JSON

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from runner.model.tracking import RegisteredModel
 from runner.model.value import changed
+from runner.query.kinds import REGISTERED
+from runner.query.search import searched
 from runner.serving.answers import registered_json, version_json
-from runner.serving.kinds import REGISTERED
 from runner.serving.messages import Refusal
 from runner.serving.runs import now
-from runner.serving.search import page_of, searched
+from runner.serving.search import page_of
 from runner.serving.versions import STAGES, known_stage, only
 
 if TYPE_CHECKING:
