@@ -35,6 +35,12 @@ def searched(
 
 def _holds(comparison: Comparison, kind: Kind, item: object) -> bool:
     actual = kind.read(comparison.source, comparison.key, item)
+    if isinstance(actual, tuple):
+        return any(_agrees(comparison, one) for one in actual or (None,))
+    return _agrees(comparison, actual)
+
+
+def _agrees(comparison: Comparison, actual: str | float | None) -> bool:
     operator, wanted = comparison.operator, comparison.value
     if operator in {"IS NULL", "IS NOT NULL"}:
         return (actual is None) == (operator == "IS NULL")
@@ -80,6 +86,8 @@ def _sorted(items: list[Item], clause: str, kind: Kind) -> list[Item]:
     absent: list[Item] = []
     for item in items:
         value = kind.read(source, key, item)
+        if isinstance(value, tuple):
+            raise FilterError(f"Invalid order_by clause '{clause}': datasets have no order.")
         if value is None or (isinstance(value, float) and math.isnan(value)):
             absent.append(item)
         else:
