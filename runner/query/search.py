@@ -45,6 +45,12 @@ def admits(filter_text: str, kind: Kind) -> Callable[[object], bool]:
 
 def _holds(comparison: Comparison, kind: Kind, item: object) -> bool:
     actual = kind.read(comparison.source, comparison.key, item)
+    if isinstance(actual, tuple):
+        return any(_agrees(comparison, one) for one in actual or (None,))
+    return _agrees(comparison, actual)
+
+
+def _agrees(comparison: Comparison, actual: str | float | None) -> bool:
     operator, wanted = comparison.operator, comparison.value
     if operator in {"IS NULL", "IS NOT NULL"}:
         return (actual is None) == (operator == "IS NULL")
@@ -96,6 +102,8 @@ def _sorted(
     absent: list[Item] = []
     for item in items:
         value = kind.read(source, key, item)
+        if isinstance(value, tuple):
+            raise FilterError(f"Invalid order_by clause '{source}.{key}': datasets have no order.")
         if value is None or (isinstance(value, float) and math.isnan(value)):
             absent.append(item)
         else:
