@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from runner.model.server import ServerOptions
     from runner.model.tracking import TrackedRun
     from runner.ports import (
         Backend,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         SourceRestorer,
         TrackingStore,
     )
-    from runner.model.server import ServerOptions
     from runner.serving.accounts import Accounts
     from runner.serving.team_server import TeamServer
     from runner.settings import Settings
