@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         SourceRestorer,
         TrackingStore,
     )
+    from runner.model.server import ServerOptions
+    from runner.serving.accounts import Accounts
+    from runner.serving.team_server import TeamServer
     from runner.settings import Settings
 
 MANAGERS = ("uv", "virtualenv", "rattler", "local")
@@ -165,6 +168,18 @@ class Application:
         from runner.serving.endpoint import LoopbackEndpoint
 
         return LoopbackEndpoint(store=self.store, run=run, environ=self.environ)
+
+    def team_server(self, options: ServerOptions) -> TeamServer:
+        """Bind a server for a team on the store."""
+        from runner.serving.team_server import TeamServer
+
+        return TeamServer(self.store, options)
+
+    def accounts(self, path: str) -> Accounts:
+        """Return the accounts in a file."""
+        from runner.serving.accounts import Accounts
+
+        return Accounts(path)
 
 
 def utc_now() -> datetime:

@@ -42,6 +42,7 @@ COMMANDS = {
     "check": "tell what stands in the way of reproducing runs",
     "export": "pack a run into a bundle, to be run again elsewhere",
     "verify": "check the files of a bundle",
+    "server": "serve a tracking store to a team; manage its users",
     "doctor": "repair the records of killed runs; tidy up",
     "completion": "print a shell completion script",
 }

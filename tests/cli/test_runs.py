@@ -299,7 +299,7 @@ def test_following_goes_on_until_the_end(store: TrackingStore, tmp_path: Path) -
         store.update_run(run.run_id, status="FINISHED", ended=5)
         store.close()
         assert follower.stdout.read() == b"last\n"
-        assert follower.wait(10) == 0
+        assert follower.wait(60) == 0
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_killed_at_any_moment_the_next_run_heals(
             child.kill()
         child.communicate()
         after = started(conda, "python", "many", "active")
-        out, err = after.communicate(timeout=60)
+        out, err = after.communicate(timeout=120)
         assert after.returncode == 0, err
         built += out.count("building")
         prefix = out.partition("made ")[2].strip()

@@ -34,7 +34,7 @@ class Client:
         parts = urlsplit(uri)
         self.base = parts.path
         self.address = (parts.hostname or "", parts.port or 0)
-        self.connection = http.client.HTTPConnection(*self.address, timeout=20)
+        self.connection = http.client.HTTPConnection(*self.address, timeout=120)
 
     def raw(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
