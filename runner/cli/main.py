@@ -43,6 +43,7 @@ COMMANDS = {
     "export": "pack a run into a bundle, to be run again elsewhere",
     "verify": "check the files of a bundle",
     "server": "serve a tracking store to a team; manage its users",
+    "store": "copy tracking stores, compare what they hold",
     "doctor": "repair the records of killed runs; tidy up",
     "completion": "print a shell completion script",
 }

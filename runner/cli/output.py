@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runner.model.event import Ended, Opened, Progress, Started, Step, StepDone, Warned
+from runner.model.event import Ended, Noted, Opened, Progress, Started, Step, StepDone, Warned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class TerminalReporter:
         self._console = console
         self._last: list[str] = []
 
-    def report(self, event: Event) -> None:
+    def report(self, event: Event) -> None:  # noqa: C901 - one case an event
         """Say what happened."""
         tell = self._console.tell
         match event:
@@ -155,6 +155,8 @@ class TerminalReporter:
                 tell(f"{verb} {subject}: done in {seconds:.1f} s", colour="dim")
             case Warned(problem=problem):
                 tell(str(problem), colour="yellow")
+            case Noted(message=message):
+                tell(message, colour="dim")
             case Opened(run_id=run_id, run_name=name):
                 tell(f"run {name} ({run_id})", colour="bold")
             case Started(script=script):

@@ -11,16 +11,17 @@ from runner.stages.bind import bind
 from runner.stages.collect import collect
 from runner.stages.fetch import fetch
 from runner.stages.load import judged, load
-from runner.stages.lock import as_of, choose_builder
+from runner.stages.lock import choose_builder
 from runner.stages.render import render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from runner.model.plan import RunRequest
     from runner.model.project import WorkingTree
-    from runner.model.spec import Problem
+    from runner.model.spec import Problem, ProjectSpec
     from runner.ports import Services
 
 
@@ -60,7 +61,7 @@ def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draf
     if request.strict:
         refuse_warnings(bound.warnings)
     builder = choose_builder(spec.environment, request.environment_manager, services)
-    moment = as_of(request.as_of, tree)
+    moment, by_commit = _package_date(request.as_of, tree, spec, builder)
     invocation = collect(bound, request, tree, services)
     if request.strict:
         refuse_warnings(invocation.warnings)
@@ -72,11 +73,24 @@ def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draf
         command=render(invocation),
         builder=builder,
         as_of=moment,
+        is_dated_by_commit=by_commit,
         warnings=(*relevant, *invocation.warnings),
     )
     if reason := services.backend(request.backend).refusal(made):
         raise BackendError(f"the backend {request.backend!r} cannot run this: {reason}")
     return made
+
+
+def _package_date(
+    asked: str | None, tree: WorkingTree, spec: ProjectSpec, builder: str
+) -> tuple[datetime | None, bool]:
+    """Return as of when packages are seen; ``stages.date`` is for those that have a say in it."""
+    if asked is None and tree.lease is None:
+        return None, False
+    from runner.stages.date import package_date
+
+    dated = package_date(asked, tree, spec.environment, builder)
+    return dated.moment, dated.by_commit
 
 
 def refuse_warnings(problems: Sequence[Problem]) -> None:

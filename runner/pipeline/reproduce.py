@@ -6,6 +6,7 @@ verdict with both runs. Whatever cannot be had makes the verdict INCOMPLETE, wit
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.codec import document
@@ -20,8 +21,7 @@ from runner.pipeline.comparison import Side, compared, histories, reasons_of, st
 from runner.pipeline.differences import differences
 from runner.pipeline.draft import drafted, release
 from runner.pipeline.follow import follow
-from runner.pipeline.foreign import has_lock
-from runner.pipeline.launch import launch
+from runner.pipeline.launch import DEFAULT_EXPERIMENT, launch
 from runner.pipeline.page import page
 from runner.pipeline.pinning import Pinned, pinned
 from runner.pipeline.recorded import (
@@ -35,6 +35,7 @@ from runner.pipeline.recorded import (
 from runner.pipeline.run import heed_signals
 from runner.pipeline.tolerance import combined, from_document
 from runner.pipeline.verdict import keep_verdict
+from runner.stages.date import NOW, has_lock
 from runner.stages.load import load
 from runner.stages.lock import HOST
 
@@ -50,8 +51,12 @@ if TYPE_CHECKING:
     from runner.ports import Reporter, Services, TrackingStore
 
 REPRODUCES = "runproj.reproduces"
+REPRODUCES_URI = "runproj.reproduces_uri"
+"""The store of the reference, where that is another one."""
+RUN = "run"
+"""``--as-of run``: when the run began."""
 VARIATION = "runproj.variation"
-TRACKING_OF_ITS_OWN = frozenset({REPRODUCES, VARIATION})
+TRACKING_OF_ITS_OWN = frozenset({REPRODUCES, REPRODUCES_URI, VARIATION})
 
 
 class Reproduction(Value):
@@ -136,7 +141,7 @@ def prepared(asked: Reproduction, services: Services) -> tuple[Draft, Pinned]:
     except BaseException:
         release(tree)
         raise
-    request = _request(asked, tree, pins)
+    request = _request(asked, tree, pins, services)
     draft = drafted(changed(request, recorded_lock=lock), tree, services)
     try:
         _check_manager(draft, reference)
@@ -146,14 +151,18 @@ def prepared(asked: Reproduction, services: Services) -> tuple[Draft, Pinned]:
         raise
 
 
-def _request(asked: Reproduction, tree: WorkingTree, pins: Pinned) -> RunRequest:
+def _request(
+    asked: Reproduction, tree: WorkingTree, pins: Pinned, services: Services
+) -> RunRequest:
     reference = asked.reference
     record = reference.record
     before = record.get("request", {})
-    same_store = asked.experiment_id is None and asked.experiment_name is None
+    experiment_id, experiment_name = _experiment(asked, services)
     tags = {k: str(v) for k, v in (before.get("tags") or {}).items()}
     tags = {k: v for k, v in tags.items() if k not in TRACKING_OF_ITS_OWN}
     tags[REPRODUCES] = reference.run.run_id
+    if reference.store.uri != services.store.uri:
+        tags[REPRODUCES_URI] = reference.store.uri
     if pins.varied:
         tags[VARIATION] = ", ".join(f"{k}={v}" for k, v in sorted(pins.varied.items()))[:500]
     name = asked.run_name or f"{reference.run.name}-reproduced"
@@ -166,19 +175,54 @@ def _request(asked: Reproduction, tree: WorkingTree, pins: Pinned) -> RunRequest
         as_of=_as_of(asked, tree),
         refresh=asked.refresh,
         backend=before.get("backend", "local"),
-        experiment_name=asked.experiment_name,
-        experiment_id=reference.run.experiment_id if same_store else asked.experiment_id,
+        experiment_name=experiment_name,
+        experiment_id=experiment_id,
         run_name=name,
         tags={**tags, "mlflow.runName": name},
         timeout=timeout_of(reference),
     )
 
 
+def _experiment(asked: Reproduction, services: Services) -> tuple[str | None, str | None]:
+    """Return id or name of the experiment of the new run: that of the reference, or its namesake.
+
+    The reference may be in another store, where ids mean other experiments.
+    """
+    if asked.experiment_id or asked.experiment_name:
+        return asked.experiment_id, asked.experiment_name
+    store, experiment_id = asked.reference.store, asked.reference.run.experiment_id
+    if store.uri == services.store.uri or experiment_id == DEFAULT_EXPERIMENT:
+        return experiment_id, None
+    return None, store.experiment(experiment_id).name
+
+
 def _as_of(asked: Reproduction, tree: WorkingTree) -> str | None:
-    """Return the date of the packages: the start of a run whose packages nobody wrote down."""
-    if asked.as_of or not asked.reference.is_foreign or asked.environment_manager == HOST:
+    """Return the date of the packages: the start of a run whose packages nobody wrote down.
+
+    What is resolved anew is resolved as of now, unless another date is asked for.
+    """
+    reference = asked.reference
+    if asked.as_of == RUN:
+        return _start(reference)
+    if asked.as_of or asked.environment_manager == HOST:
         return asked.as_of
-    return None if has_lock(tree.project) else asked.reference.record["as_of"]
+    if not reference.is_foreign:
+        return NOW if asked.refresh else None
+    return NOW if has_lock(tree.project) else str(reference.record["as_of"])
+
+
+def _start(reference: RecordedRun) -> str:
+    """Return when a run began.
+
+    Raises:
+        UsageError: Nobody wrote it down.
+    """
+    if reference.run.started is None:
+        raise UsageError(
+            f"--as-of run: nobody wrote down when run {reference.run.run_id} began",
+            hint="give a date: --as-of 2024-05-31",
+        )
+    return datetime.fromtimestamp(reference.run.started / 1000, UTC).isoformat()
 
 
 def _tell_missing(reference: RecordedRun, services: Services) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from runner.codec import document, pretty
 from runner.errors import StoreError
+from runner.model.event import Warned
+from runner.model.spec import Problem
 from runner.model.verdict import BAD
 from runner.pipeline.record import FOLDER
 from runner.version import __version__
@@ -59,7 +60,8 @@ def keep_verdict(
 ) -> None:
     """Store a verdict with the new run, and tag both runs with it; ``quietly`` only the new one.
 
-    The reference may be in a store that we may only read: its tags are then left as they are.
+    The reference may be in a store that we may only read: its tags are then left as they are, and
+    that is said.
 
     Raises:
         StoreError: The new run cannot be written to.
@@ -83,8 +85,12 @@ def keep_verdict(
         "runproj.reproduced": verdict.status,
         "runproj.reproduced_by": run.run_id,
     }
-    with suppress(StoreError):
+    try:
         reference.store.log(reference.run.run_id, tags=back)
+    except StoreError as error:
+        message = f"the reference could not be tagged with the verdict: {error.message}"
+        problem = Problem(severity="warning", rule="reference-not-tagged", message=message)
+        services.reporter.report(Warned(problem=problem))
 
 
 def telling(comparisons: Iterable[Comparison], *, everything: bool = False) -> list[Comparison]:

@@ -72,7 +72,12 @@ class Connection:
     """One client. Used by one thread at a time."""
 
     def __init__(
-        self, client: socket.socket, *, answer: Answer, peer: str = "", tls: SSLContext | None = None
+        self,
+        client: socket.socket,
+        *,
+        answer: Answer,
+        peer: str = "",
+        tls: SSLContext | None = None,
     ) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.settimeout(0)

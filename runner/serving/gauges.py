@@ -38,7 +38,9 @@ class Gauges:
         with self._lock:
             self._in_flight += 1
 
-    def end(self, what: tuple[str, str], status: int, *, seconds: float, size: tuple[int, int]) -> None:
+    def end(
+        self, what: tuple[str, str], status: int, *, seconds: float, size: tuple[int, int]
+    ) -> None:
         """Count a request that was answered; ``what`` is method and call, ``size`` in and out."""
         _, call = what
         bucket = next((at for at, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))
@@ -103,9 +105,7 @@ class Gauges:
         yield from _one(
             "process_cpu_seconds_total", "counter", "CPU time.", round(user + system, 2)
         )
-        yield from _one(
-            "process_resident_memory_bytes", "gauge", "Resident memory.", _resident()
-        )
+        yield from _one("process_resident_memory_bytes", "gauge", "Resident memory.", _resident())
 
 
 def _head(name: str, kind: str, meaning: str) -> Iterator[str]:

@@ -17,12 +17,15 @@ MAX_RESULTS = 50_000
 
 
 def page_of(
-    items: Sequence[Item], given: Arguments, default: int = 1000
+    items: Sequence[Item], given: Arguments, default: int = 1000, *, most: int = MAX_RESULTS
 ) -> tuple[Sequence[Item], str | None]:
     """Return the page that a call asks for, and the token of the next one."""
     size = given.integer("max_results", default=default)
-    if not 1 <= size <= max(MAX_RESULTS, default):
-        raise Refusal(f"Invalid value {size} for parameter 'max_results' supplied.")
+    if not 1 <= size <= max(most, default):
+        raise Refusal(
+            f"Invalid value {size} for parameter 'max_results' supplied: a number from 1 to "
+            f"{most} was expected."
+        )
     token = given.text("page_token", default="") or "0"
     if not (token.isascii() and token.isdigit() and len(token) <= DIGITS):
         raise Refusal("Invalid page token.")

@@ -6,13 +6,12 @@ import time
 
 from runner.serving.gate import answered, in_words
 from runner.serving.gauges import KIND
-from runner.serving.messages import Refusal, Response, refusal_response
+from runner.serving.messages import Refusal, Response
 from runner.serving.routes import CALLS, PREFIXES, artifact_path
 from runner.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Final
 
     from runner.serving.access_log import AccessLog
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from runner.serving.gauges import Gauges
     from runner.serving.messages import Request
 
-GREETING: Final = f"runproj {__version__}: MLflow's tracking API. Set MLFLOW_TRACKING_URI to this.\n"
+GREETING: Final = (
+    f"runproj {__version__}: MLflow's tracking API. Set MLFLOW_TRACKING_URI to this.\n"
+)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OPEN: Final = frozenset({"/", "/health", "/version"})
 """What everybody may read: load balancers have no password."""
@@ -164,5 +165,3 @@ def _text(text: str, *, kind: str = "text/plain; charset=utf-8") -> Response:
 def unauthenticated(why: str) -> Refusal:
     """Say that somebody must log in."""
     return Refusal(why, "UNAUTHENTICATED")
-
-

@@ -44,9 +44,7 @@ class TeamServer:
         try:
             self._log = AccessLog(options.access_log) if options.access_log else None
             gauges = Gauges(store=store.uri, connections=lambda: self._server.connections)
-            gate = TeamGate(
-                admission=_admission(options), door=door, gauges=gauges, log=self._log
-            )
+            gate = TeamGate(admission=_admission(options), door=door, gauges=gauges, log=self._log)
             gate.max_body, gate.max_upload = options.max_body, options.max_upload
         except BaseException:
             self._listener.close()

@@ -7,14 +7,14 @@ import sys
 
 from runner.app import Application
 from runner.cli.output import TerminalReporter
+from runner.cli.references import RUN_HELP, referenced_run
 from runner.cli.verdict_view import repetition_document, show_noise, show_verdict
 from runner.documents.parameters_file import parse_assignments
 from runner.errors import RunprojError, StoreError, UsageError
 from runner.model.value import changed
 from runner.pipeline.bisect import bisected
-from runner.pipeline.bundle import imported
 from runner.pipeline.repeat import repeated
-from runner.pipeline.reproduce import Reproduction, Watcher, found_run, reproduce, verdict_page
+from runner.pipeline.reproduce import Reproduction, Watcher, reproduce, verdict_page
 from runner.pipeline.run import heed_signals
 from runner.pipeline.verdict import (
     exit_code,
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
     from runner.cli.output import Console
     from runner.model.verdict import Tolerances, Verdict
-    from runner.pipeline.recorded import RecordedRun
     from runner.pipeline.repeat import Repetition
-    from runner.ports import TrackingStore
     from runner.settings import Settings
 
 INCOMPLETE = 3
@@ -48,7 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
         "exit codes: 0 reproduced, 1 diverged, 3 could not be checked, 2 usage, 125 runproj failed"
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run's id, the beginning of one, runs:/ID, or a bundle")
+    add("run", metavar="RUN", help=RUN_HELP)
     add(
         "-P", "--param-list", action="append", default=[], metavar="NAME=VALUE",
         help="another value: makes it a variation; or where an input lies now, or a secret",
@@ -62,7 +60,10 @@ def arguments(parser: ArgumentParser) -> None:
         "--refresh", action="store_true",
         help="resolve the environment anew instead of taking the recorded lock",
     )  # fmt: skip
-    add("--as-of", metavar="WHEN", help="with --refresh: packages as of a date, or 'commit'")
+    add(
+        "--as-of", metavar="WHEN",
+        help="--refresh with the packages of a date, of the 'commit', or of when the 'run' began",
+    )  # fmt: skip
     add(
         "--env-manager", metavar="NAME",
         help="for runs that MLflow made: uv (packages as of the run's start), virtualenv or local",
@@ -120,30 +121,16 @@ def call(options: Namespace, console: Console) -> int:
 
 def _check(options: Namespace) -> None:
     """Refuse what makes no sense together."""
-    if options.as_of and not options.refresh:
-        raise UsageError("--as-of goes with --refresh", hint="a recorded lock has no other date")
     if options.repeat is not None and options.repeat < 1:
         raise UsageError(f"--repeat {options.repeat} would run nothing", hint="--repeat 3")
     if options.repeat and options.bisect:
         raise UsageError("--repeat and --bisect do not go together", hint="one after the other")
 
 
-def _reference(text: str, services: Application) -> RecordedRun:
-    """Find the run: in a bundle where a file of that name is there, else in the store."""
-    path = os.path.join(services.settings.directory, text)
-    if not os.path.isfile(path):
-        return found_run(services.store, text)
-
-    def opened(uri: str) -> TrackingStore:
-        return Application(settings(tracking_uri=uri), services.reporter).store
-
-    return imported(path, services.home, opened)
-
-
 def _repetition(
     options: Namespace, services: Application, watcher: Watcher, tolerances: Tolerances
 ) -> Repetition:
-    reference = _reference(options.run, services)
+    reference = referenced_run(options.run, services)
     if options.env_manager and not reference.is_foreign:
         manager = reference.record["environment"].get("manager")
         raise UsageError(
@@ -155,7 +142,7 @@ def _repetition(
         caller=services.settings.directory,
         overrides=dict(parse_assignments(options.param_list)),
         tolerances=tolerances,
-        refresh=options.refresh,
+        refresh=options.refresh or options.as_of is not None,
         as_of=options.as_of,
         environment_manager=options.env_manager,
         experiment_name=options.experiment_name,
