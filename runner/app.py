@@ -5,7 +5,7 @@ Every adapter is imported when it is first asked for, so that a run pays only fo
 
 from __future__ import annotations
 
-from runner.errors import PluginError
+from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.model.project import RecordedSource
+    from runner.model.server import ServerOptions
     from runner.model.tracking import TrackedRun
     from runner.ports import (
         Backend,
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
         SourceRestorer,
         TrackingStore,
     )
+    from runner.serving.accounts import Accounts
+    from runner.serving.team_server import TeamServer
     from runner.settings import Settings
 
 MANAGERS = ("uv", "virtualenv", "rattler", "local")
 """The environment builders; ``local`` uses what the host has and builds nothing."""
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
+OFFLINE = {"UV_OFFLINE": "1", "CONDA_OFFLINE": "1"}
+"""What uv and we ourselves understand as a ban on fetching packages."""
 
 SERVERS = ("http://", "https://")
 CREDENTIALS = frozenset(
@@ -62,6 +67,11 @@ class Application:
     def environ(self) -> Mapping[str, str]:
         """The variables that Runproj was started with."""
         return self.settings.environ
+
+    @property
+    def _for_packages(self) -> Mapping[str, str]:
+        """The variables that say where packages come from."""
+        return {**self.environ, **OFFLINE} if self.settings.offline else self.environ
 
     @property
     def now(self) -> Callable[[], datetime]:
@@ -101,19 +111,19 @@ class Application:
             from runner.environments.python import PythonBuilder
 
             return PythonBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
         if name == "rattler" or name in ON_REQUEST:
             from runner.environments.conda.builder import CondaBuilder
 
             return CondaBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
         if name == "local":
             from runner.environments.host import HostBuilder
 
             return HostBuilder(home=self.home, environ=self.environ)
-        raise PluginError(
+        raise UsageError(
             f"no environment manager named {name!r}",
             hint=f"choose one of {', '.join((*MANAGERS, *ON_REQUEST))}",
         )
@@ -143,7 +153,7 @@ class Application:
         """The locks that lie in projects."""
         from runner.environments.project_locks import KindsOfLocks
 
-        return KindsOfLocks(home=self.home, environ=self.environ, reporter=self.reporter)
+        return KindsOfLocks(home=self.home, environ=self._for_packages, reporter=self.reporter)
 
     def backend(self, name: str) -> Backend:
         """Return one backend."""
@@ -151,7 +161,7 @@ class Application:
             from runner.backends.local import LocalBackend
 
             return LocalBackend(environ=self.environ)
-        raise PluginError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
+        raise UsageError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
 
     @property
     def store(self) -> TrackingStore:
@@ -165,6 +175,12 @@ class Application:
                 environ=self.environ,
             )
         return self._store
+
+    def opened(self, uri: str) -> TrackingStore:
+        """Open another store, as it is; it is the caller's to close."""
+        from runner.stores.opening import open_store
+
+        return open_store(uri, directory=self.settings.directory, environ=self.environ)
 
     def store_at(self, uri: str) -> TrackingStore:
         """Open another store, which may turn out to be the same one.
@@ -202,6 +218,18 @@ class Application:
         from runner.serving.endpoint import LoopbackEndpoint
 
         return LoopbackEndpoint(store=self.store, run=run, environ=self.environ)
+
+    def team_server(self, options: ServerOptions) -> TeamServer:
+        """Bind a server for a team on the store."""
+        from runner.serving.team_server import TeamServer
+
+        return TeamServer(self.store, options)
+
+    def accounts(self, path: str) -> Accounts:
+        """Return the accounts in a file."""
+        from runner.serving.accounts import Accounts
+
+        return Accounts(path)
 
 
 def utc_now() -> datetime:

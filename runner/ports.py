@@ -254,6 +254,24 @@ class ExperimentStore(Protocol):
     def experiments(self) -> tuple[Experiment, ...]:
         """Return all of them, oldest first."""
 
+    def update_experiment(
+        self, experiment_id: str, *, name: str | None = None, tags: Mapping[str, str] = ...
+    ) -> Experiment:
+        """Change what is given and leave the rest; tags are added or replaced.
+
+        Raises:
+            StoreError: ``RESOURCE_ALREADY_EXISTS``, or the experiment is deleted.
+        """
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        """Take a tag away; StoreError ``RESOURCE_DOES_NOT_EXIST`` when there is none."""
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Mark an experiment and all its runs as deleted; their data stay."""
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Take a deletion back; all runs of the experiment are active again, as with MLflow."""
+
     def move_run(self, run_id: RunId, experiment_id: str) -> TrackedRun:
         """Put a run into another experiment, artifacts and all."""
 
@@ -361,8 +379,27 @@ class RegistryStore(Protocol):
     def registered_models(self) -> tuple[RegisteredModel, ...]:
         """Return all of them, by name."""
 
+    def update_registered_model(self, model: RegisteredModel) -> RegisteredModel:
+        """Write the description anew; tags and aliases have methods of their own."""
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """Give a model and its versions another name.
+
+        Raises:
+            StoreError: ``RESOURCE_ALREADY_EXISTS``: the new name is taken.
+        """
+
+    def delete_registered_model(self, name: str) -> None:
+        """Forget a name with all its versions; the files of the versions stay."""
+
+    def tag_registered_model(self, name: str, tags: Mapping[str, str | None]) -> None:
+        """Add or replace tags; None takes one away, without an error when it is not there."""
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let an alias name a version."""
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; no error when it is not there."""
 
     def create_version(self, version: ModelVersion) -> ModelVersion:
         """Add a version under the next number, whatever number the value has."""
@@ -373,9 +410,29 @@ class RegistryStore(Protocol):
     def update_version(self, version: ModelVersion) -> ModelVersion:
         """Write the stage and the description of a version anew."""
 
+    def delete_version(self, name: str, version: int) -> None:
+        """Forget a version and the aliases that name it; its number is never given again."""
+
+    def tag_version(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Add or replace tags of a version; None takes one away."""
+
+
+class OwnIds(Protocol):
+    """How to find things again in a store that chooses their ids itself."""
+
+    def run_tagged(self, experiment_id: str, key: str, value: str) -> TrackedRun | None:
+        """Return the run of an experiment, deleted or not, that has this tag; the oldest one."""
+
+    def model_tagged(self, experiment_id: str, key: str, value: str) -> LoggedModel | None:
+        """Return the logged model of an experiment that has this tag."""
+
 
 class TrackingStore(ExperimentStore, RunStore, Protocol):
     """Where runs, their data and their artifacts are kept."""
+
+    @property
+    def own_ids(self) -> OwnIds | None:
+        """How to find things whose ids the store chose; None where given ids are kept."""
 
     @property
     def uri(self) -> str:
@@ -458,10 +515,10 @@ class Services(Protocol):
         """The names of the environment builders, the preferred one first."""
 
     def builder(self, name: str) -> EnvironmentBuilder:
-        """Return one builder; PluginError when there is none of that name."""
+        """Return one builder; UsageError when there is none of that name."""
 
     def backend(self, name: str) -> Backend:
-        """Return one backend; PluginError when there is none of that name."""
+        """Return one backend; UsageError when there is none of that name."""
 
     @property
     def store(self) -> TrackingStore:

@@ -86,11 +86,29 @@ class HostLock(Value):
 
 
 class ImageLock(Value):
-    """A container image, by digest."""
+    """A container image, by its content.
+
+    ``reference`` is what the project asked for, or the tag under which its own image was built.
+    ``image`` is what the engine is to run: ``repository@sha256:...`` where a registry knows the
+    image, else ``sha256:...``, the image's id. ``identifier`` is that id, the digest of the image's
+    configuration; ``published`` are all the digests under which registries know it. ``inputs`` is
+    the digest of all that went into an image that was built here. ``document`` is the lock file on
+    this machine, ``name`` its conventional name and ``digest`` its sha256. ``origin`` is one of
+    ``project``, ``resolved``, ``remembered``, ``recorded``, as for packages.
+    """
 
     builder: str
+    platform: str
+    reference: str
     image: str
+    identifier: Digest
+    name: str
+    document: str
     digest: Digest
+    origin: str
+    published: tuple[str, ...] = ()
+    labels: Mapping[str, str] = EMPTY
+    inputs: Digest | None = None
 
 
 class ProcessEnvironment(Value):
@@ -107,10 +125,18 @@ class ProcessEnvironment(Value):
 
 
 class ImageEnvironment(Value):
-    """A container image to run the command in."""
+    """A container image to run the command in.
+
+    ``image`` is what the engine is asked to run: ``repository@sha256:...`` or the image's id.
+    ``digest`` is the id in either case. ``shell`` is the best shell in the image (``bash``,
+    ``sh``), ``""`` when it has none. ``description`` is a JSON file that says what is inside, as
+    of a ``ProcessEnvironment``.
+    """
 
     image: str
     digest: Digest
+    shell: str = ""
+    description: str | None = None
 
 
 class BuiltEnvironment(Value):

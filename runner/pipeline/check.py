@@ -113,7 +113,7 @@ def _environment(tree: WorkingTree, spec: ProjectSpec) -> Iterator[Risk]:
     environment = spec.environment
     where = str(environment.place) if environment.place else "MLproject"
     if isinstance(environment, DockerSpec):
-        if "@sha256:" not in environment.image:
+        if environment.image and "@sha256:" not in environment.image:
             yield Risk(
                 severity="high", rule="image-by-tag", where=where,
                 message=f"the image {environment.image!r} is named by a tag, which may move",

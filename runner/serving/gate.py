@@ -12,6 +12,8 @@ from runner.serving.routes import artifact_path, route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runner.serving.service import Service
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -33,21 +35,7 @@ class Gate:
         path = self._admitted(request)
         if path is None:
             return refusal_response("ENDPOINT_NOT_FOUND", "there is nothing here")
-        try:
-            return self._answer(request, path)
-        except Refusal as refusal:
-            return refusal_response(refusal.status, refusal.message, http=refusal.http)
-        except StoreError as error:
-            return refusal_response(error.status, error.message)
-        except RunprojError as error:
-            return refusal_response("INTERNAL_ERROR", error.message)
-        except Gone:
-            raise
-        except Exception as error:  # noqa: BLE001 - the last line: a sentence, no traceback
-            kind = type(error).__name__
-            return refusal_response(
-                "INTERNAL_ERROR", f"runproj could not answer {request.method} {path}: {kind}"
-            )
+        return in_words(lambda: answered(self._service, request, path), request)
 
     def _admitted(self, request: Request) -> str | None:
         """Return the path behind the token, None for strangers."""
@@ -59,16 +47,42 @@ class Gate:
             return None
         return rest if not rest or rest.startswith("/") else None
 
-    def _answer(self, request: Request, path: str) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        if method == "GET" and path in {"/health", "/version"}:
-            text = b"OK" if path == "/health" else SPOKEN_VERSION.encode("ascii")
-            return Response(200, text, headers={"Content-Type": "text/plain; charset=utf-8"})
-        if (artifact := artifact_path(path)) is not None:
-            return self._service.files.answer(method, artifact, request)
-        handler, names = route(method, path)
-        given = arguments(request, names)
-        return json_response(handler(self._service, given))
+
+def answered(service: Service, request: Request, path: str) -> Response:
+    """Answer a request that was let in; ``path`` is what follows the server's address.
+
+    Raises:
+        RunprojError: It cannot be answered; ``in_words`` says so to the client.
+    """
+    method = "GET" if request.method == "HEAD" else request.method
+    if method == "GET" and path in {"/health", "/version"}:
+        text = b"OK" if path == "/health" else SPOKEN_VERSION.encode("ascii")
+        return Response(200, text, headers={"Content-Type": "text/plain; charset=utf-8"})
+    if (artifact := artifact_path(path)) is not None:
+        return service.files.answer(method, artifact, request)
+    handler, names = route(method, path)
+    given = arguments(request, names)
+    return json_response(handler(service, given))
+
+
+def in_words(answer: Callable[[], Response], request: Request) -> Response:
+    """Return an answer, or what went wrong in MLflow's words."""
+    try:
+        return answer()
+    except Refusal as refusal:
+        return refusal_response(refusal.status, refusal.message, http=refusal.http)
+    except StoreError as error:
+        return refusal_response(error.status, error.message)
+    except RunprojError as error:
+        return refusal_response("INTERNAL_ERROR", error.message)
+    except Gone:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last line: a sentence, no traceback
+        kind = type(error).__name__
+        path = request.path.rpartition("/")[2][:100]
+        return refusal_response(
+            "INTERNAL_ERROR", f"runproj could not answer {request.method} {path}: {kind}"
+        )
 
 
 SPOKEN_VERSION = "3.1.4"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from runner.model.tracking import Dataset, DatasetInput, Lineage, LoggedModel, ModelOutput
 from runner.model.value import RunId, changed
+from runner.query.kinds import MODEL
+from runner.query.search import searched
 from runner.serving.answers import MODEL_STATUS, model_json
 from runner.serving.files import listed
-from runner.serving.kinds import MODEL
 from runner.serving.messages import Refusal, missing
 from runner.serving.runs import now
-from runner.serving.search import page_of, searched
+from runner.serving.search import page_of
 
 if TYPE_CHECKING:
     from typing import Final

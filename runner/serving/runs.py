@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from runner.model.tracking import Metric, ModelMetric, TrackedRun
 from runner.model.value import RunId
+from runner.query.kinds import RUN
+from runner.query.search import searched
 from runner.serving.answers import metric_json, run_info, run_json
 from runner.serving.experiments import lifecycle
 from runner.serving.files import listed
-from runner.serving.kinds import RUN
 from runner.serving.messages import Refusal
-from runner.serving.search import page_of, searched
+from runner.serving.search import page_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ def choose_builder(spec: EnvironmentSpec, manager: str | None, services: Service
 
     Raises:
         EnvError: None can, or the one that was asked for cannot; each says why.
-        PluginError: There is no manager of that name.
+        UsageError: There is no manager of that name.
     """
     if manager is not None:
         if reason := services.builder(manager).refusal(spec):

@@ -128,7 +128,7 @@ def test_a_command_that_takes_too_long_is_ended(shop: Workshop) -> None:
     outcome = shop.run("sleep 60", timeout=timedelta(seconds=0.2))
     assert (outcome.status, outcome.reason, outcome.signal) == ("KILLED", "timeout", 15)
     assert outcome.detail == "the command took longer than 0.2 s"
-    assert (outcome.finished - outcome.started) < 5 * SECOND
+    assert (outcome.finished - outcome.started) < 40 * SECOND
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_output_is_passed_on_and_kept_byte_for_byte(
 
 def test_output_is_live(shop: Workshop) -> None:
     handle = shop.submit("printf now; sleep 60")
-    shop.until(b"now", within=5)
+    shop.until(b"now", within=40)
     handle.cancel()
-    assert handle.wait(10 * SECOND) is not None
+    assert handle.wait(60 * SECOND) is not None
 
 
 def test_logs_are_appended_to(shop: Workshop, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_fifty_megabytes_pass_quickly(
     assert outcome.status == "FINISHED"
     assert len(shop.stdout) == 50_000_000
     assert len(capfdbinary.readouterr().out) == 50_000_000
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 def test_secrets_are_masked_in_logs_also_across_writes(shop: Workshop) -> None:
@@ -229,7 +229,7 @@ def test_a_log_that_cannot_be_opened_hurts_nobody(shop: Workshop, tmp_path: Path
 def test_background_processes_do_not_hold_the_run_open(shop: Workshop) -> None:
     began = time.monotonic()
     outcome = shop.run("sleep 60 & echo $!; exit 0")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
     assert outcome.status == "FINISHED"
     assert "background processes" in outcome.detail
     background = int(shop.stdout)
@@ -251,7 +251,7 @@ def test_a_request_ends_the_command(shop: Workshop, signum: signal.Signals) -> N
     shop.until(b"1")
     assert handle.poll() is None
     handle.cancel(signum)
-    outcome = handle.wait(10 * SECOND)
+    outcome = handle.wait(60 * SECOND)
     assert outcome is not None
     assert (outcome.status, outcome.reason) == ("KILLED", "cancelled")
     assert outcome.detail == f"cancelled by {signum.name}"
@@ -267,7 +267,7 @@ def test_a_request_counts_also_where_the_signal_is_ignored(shop: Workshop) -> No
         handle.cancel(signal.SIGINT)
         assert handle.wait(timedelta(seconds=0.2)) is None, "the command ignores it, too"
         handle.cancel(signal.SIGINT)
-        outcome = handle.wait(10 * SECOND)
+        outcome = handle.wait(60 * SECOND)
     finally:
         signal.signal(signal.SIGINT, before)
     assert outcome is not None
@@ -281,7 +281,7 @@ def test_a_request_comes_once(shop: Workshop) -> None:
     )
     shop.until(b"ready")
     handle.cancel(signal.SIGINT)
-    outcome = handle.wait(10 * SECOND)
+    outcome = handle.wait(60 * SECOND)
     assert outcome is not None
     assert (outcome.status, outcome.exit_code) == ("KILLED", 9)
     assert shop.stdout.count(b"once") == 1
@@ -291,7 +291,7 @@ def test_a_command_that_finishes_in_spite_of_ctrl_c_has_finished(shop: Workshop)
     handle = shop.submit("trap 'echo saving; exit 0' INT; echo ready; while :; do sleep .01; done")
     shop.until(b"ready")
     handle.cancel(signal.SIGINT)
-    outcome = handle.wait(10 * SECOND)
+    outcome = handle.wait(60 * SECOND)
     assert outcome is not None
     assert (outcome.status, outcome.reason, outcome.exit_code) == ("FINISHED", "exit", 0)
 
@@ -304,10 +304,10 @@ def test_who_ignores_a_request_is_killed_after_the_grace(
     shop.until(b"ready")
     asked = time.monotonic()
     handle.cancel(signal.SIGINT)
-    outcome = handle.wait(10 * SECOND)
+    outcome = handle.wait(60 * SECOND)
     assert outcome is not None
     assert (outcome.status, outcome.signal) == ("KILLED", signal.SIGKILL)
-    assert 0.6 <= time.monotonic() - asked < 5, "two grace periods: SIGTERM, then SIGKILL"
+    assert 0.6 <= time.monotonic() - asked < 40, "two grace periods: SIGTERM, then SIGKILL"
 
 
 def test_a_second_request_insists(shop: Workshop) -> None:
@@ -316,7 +316,7 @@ def test_a_second_request_insists(shop: Workshop) -> None:
     handle.cancel()
     assert handle.wait(timedelta(seconds=0.2)) is None
     handle.cancel()
-    outcome = handle.wait(5 * SECOND)
+    outcome = handle.wait(60 * SECOND)
     assert outcome is not None
     assert outcome.signal == signal.SIGKILL
 
@@ -344,9 +344,9 @@ def test_daemons_and_deaf_grandchildren_go_too(
         "env -i /bin/sleep 62 & echo ready; wait"
     )
     shop.until(b"ready")
-    assert len(shop.leftovers()) >= 4
+    shop.wait_for(lambda: len(shop.leftovers()) >= 4)  # each may be between fork and exec
     handle.cancel()
-    outcome = handle.wait(10 * SECOND)
+    outcome = handle.wait(60 * SECOND)
     assert outcome is not None
     assert outcome.status == "KILLED"
     assert shop.leftovers() == []
@@ -357,7 +357,7 @@ def test_stopped_processes_hear_the_request(shop: Workshop) -> None:
     handle = shop.submit("echo ready; kill -STOP $$")
     shop.until(b"ready")
     handle.cancel()
-    outcome = handle.wait(5 * SECOND)
+    outcome = handle.wait(60 * SECOND)
     assert outcome is not None
     assert outcome.signal == signal.SIGTERM
 
@@ -372,9 +372,9 @@ def test_a_shell_that_is_killed_takes_its_children_along(shop: Workshop) -> None
 
 
 def test_a_handle_can_be_selected_on(shop: Workshop) -> None:
-    handle = shop.submit("sleep .2")
+    handle = shop.submit("sleep 2")
     assert not local._is_readable(handle.fileno(), 0)
-    assert local._is_readable(handle.fileno(), 10)
+    assert local._is_readable(handle.fileno(), 60)
     assert handle.poll() is not None
 
 
@@ -382,7 +382,7 @@ def test_waiting_ends_in_time(shop: Workshop) -> None:
     handle = shop.submit("sleep 60")
     began = time.monotonic()
     assert handle.wait(timedelta(seconds=0.1)) is None
-    assert 0.1 <= time.monotonic() - began < 5
+    assert 0.1 <= time.monotonic() - began < 40
     handle.cancel()
     assert handle.wait() is not None
 
@@ -396,8 +396,8 @@ def test_another_process_finds_the_job_again(shop: Workshop) -> None:
     assert other.wait(timedelta(seconds=0.05)) is None
     assert not local._is_readable(other.fileno(), 0)
     other.cancel()
-    outcome = other.wait(10 * SECOND)
-    assert outcome == handle.wait(10 * SECOND)
+    outcome = other.wait(60 * SECOND)
+    assert outcome == handle.wait(60 * SECOND)
     assert outcome is not None
     assert outcome.reason == "cancelled"
     other.release()
@@ -477,7 +477,7 @@ def test_one_thread_waits_and_another_cancels(shop: Workshop) -> None:
         thread.start()
     handle.cancel()
     for thread in waiting:
-        thread.join(10)
+        thread.join(60)
     assert seen == [handle.poll()] * 4
 
 

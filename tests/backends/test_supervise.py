@@ -174,7 +174,7 @@ def test_a_signal_to_the_supervisor_is_the_commands(alone: Alone) -> None:
         assert child.stdout.readline() == b"ready\n"
         child.send_signal(signal.SIGTERM)
         assert child.stdout.readline() == b"asked\n"
-        assert child.wait(10) == 3
+        assert child.wait(60) == 3
     outcome = alone.outcome()
     assert (outcome["status"], outcome["reason"], outcome["exit_code"]) == (
         "KILLED",

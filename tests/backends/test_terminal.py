@@ -64,7 +64,7 @@ class Terminal:
         )
         os.close(side)
 
-    def until(self, text: bytes, within: float = 15.0) -> None:
+    def until(self, text: bytes, within: float = 60.0) -> None:
         deadline = time.monotonic() + within
         while text not in self.seen:
             assert time.monotonic() < deadline, f"{text!r} did not come: {self.seen!r}"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runner.cli.main import main
-from runner.cli.run_views import id_width, printable, size, span
+from runner.cli.run_views import id_width, size, span
+from runner.cli.text import printable
 from runner.model.tracking import Metric, TrackedRun
 from runner.model.value import RunId
 from runner.stores import runfolder
@@ -298,7 +299,7 @@ def test_following_goes_on_until_the_end(store: TrackingStore, tmp_path: Path) -
         store.update_run(run.run_id, status="FINISHED", ended=5)
         store.close()
         assert follower.stdout.read() == b"last\n"
-        assert follower.wait(10) == 0
+        assert follower.wait(60) == 0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from conda_channel import CondaPackage, File
 
 from runner.environments.catalog import Catalog
 from runner.environments.conda import contents, worker
-from runner.environments.conda.rattler import Rattler, failure
+from runner.environments.conda.complaints import failure
+from runner.environments.conda.rattler import Rattler
 from runner.environments.store import found, marker_path
 from runner.errors import EnvError
 
@@ -82,7 +83,7 @@ def test_killed_at_any_moment_the_next_run_heals(
             child.kill()
         child.communicate()
         after = started(conda, "python", "many", "active")
-        out, err = after.communicate(timeout=60)
+        out, err = after.communicate(timeout=120)
         assert after.returncode == 0, err
         built += out.count("building")
         prefix = out.partition("made ")[2].strip()

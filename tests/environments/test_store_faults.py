@@ -92,7 +92,7 @@ def test_w13_killed_at_any_moment_the_next_run_heals(bench: Bench, whole_group: 
             child.kill()
         child.communicate()
         after = started(bench, *lines)
-        out, err = after.communicate(timeout=60)
+        out, err = after.communicate(timeout=120)
         assert after.returncode == 0, err
         assert "found 1.0" in out
         healed += out.count("building")

@@ -23,7 +23,7 @@ def theatre(tmp_path: Path) -> Iterator[Theatre]:
     for run_id, follower in made.followers.items():
         if follower.poll() is None:
             follower.send_signal(signal.SIGKILL)
-        follower.wait(timeout=30)
+        follower.wait(timeout=120)
         if follower.stdout:
             follower.stdout.close()
         leftovers += supervise.tree(run_id, everyone=True)

@@ -79,7 +79,7 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 
 def finished(*arguments: object) -> subprocess.CompletedProcess[str]:
     with started(*arguments) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -271,7 +271,7 @@ def test_a_signal_ends_the_command_and_the_record_says_so(
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert process.returncode == code
     _, status, artifacts = only_run()
     assert status == "KILLED"
@@ -305,7 +305,7 @@ print(run(request, Application(settings(), Signaller())).outcome.signal)
 
 def test_a_signal_before_the_command_is_followed_reaches_it(project: Path) -> None:
     argv = [sys.executable, "-c", EARLY, str(project)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.splitlines()[-1:] == ["15"], done.stderr
     _, status, artifacts = only_run()
     outcome = record_of(artifacts)["outcome"]
@@ -327,7 +327,7 @@ def test_runproj_killed_the_record_is_closed_all_the_same(project: Path, home: P
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     deadline = time.monotonic() + 30
     while only_run()[1] == "RUNNING" and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -350,10 +350,11 @@ def test_a_job_folder_that_cannot_be_made_is_a_failed_run(project: Path, home: P
     assert tags_of(run_id)["runproj.phase"] == "prepare"
 
 
+@pytest.mark.slow
 def test_an_environment_that_cannot_be_had_is_a_failed_run(project: Path) -> None:
     (project / "python_env.yaml").write_text('python: "2.0"\n')
     argv = [sys.executable, "-m", "runner", "run", str(project), "-e", "inner"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 125
     assert "2.0" in done.stderr
     assert "Traceback" not in done.stderr

@@ -85,7 +85,7 @@ def test_calls_about_models(client: Client, call: tuple[str, str], body: dict[st
 @given(data=st.binary(max_size=400), whole=st.booleans())
 def test_bytes_on_the_socket(endpoint: LoopbackEndpoint, data: bytes, *, whole: bool) -> None:
     head = f"POST /r/{endpoint.uri.rpartition('/')[2]}{API}runs/set-tag HTTP/1.1\r\nHost: localhost"
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=120) as client:
         client.sendall(head.encode() + b"\r\n" + data if whole else data)
         client.shutdown(socket.SHUT_WR)
         found = b""

@@ -13,7 +13,7 @@ from runner.serving.endpoint import LoopbackEndpoint
 
 
 def asked(endpoint: LoopbackEndpoint, path: str, host: str = "localhost") -> tuple[int, bytes, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
     connection.putrequest("GET", path, skip_host=True)
     connection.putheader("Host", host)
     connection.putheader("Origin", "http://evil.example")

@@ -98,12 +98,12 @@ def test_files_under_way_are_not_seen(artifacts: FolderArtifacts, tmp_path: Path
 
         def read(self, size: int = -1) -> bytes:  # noqa: ARG002 - as files have it
             reached.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
             return next(self.left)
 
     writer = threading.Thread(target=artifacts.put, args=("big", Slow()))
     writer.start()
-    assert reached.wait(10)
+    assert reached.wait(60)
     assert artifacts.list() == ()
     assert any(name.endswith(PARTIAL) for name in os.listdir(tmp_path / "run"))
     go_on.set()

@@ -230,7 +230,7 @@ def test_somebody_else_writes_for_ever(
     other.execute("BEGIN IMMEDIATE")
     begun = time.monotonic()
     error = refusal(store)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     assert error.status == "TEMPORARILY_UNAVAILABLE"
     assert "another process" in error.message
     assert len(store.runs(["0"]).runs) == 1  # reading goes on

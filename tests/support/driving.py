@@ -34,7 +34,7 @@ class Client:
         parts = urlsplit(uri)
         self.base = parts.path
         self.address = (parts.hostname or "", parts.port or 0)
-        self.connection = http.client.HTTPConnection(*self.address, timeout=20)
+        self.connection = http.client.HTTPConnection(*self.address, timeout=120)
 
     def raw(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -59,6 +59,16 @@ class Client:
 
     def post(self, name: str, /, **given: Any) -> dict[str, Any]:
         status, answer = self.call("POST", name, **given)
+        assert status == 200, answer
+        return answer
+
+    def patch(self, name: str, /, **given: Any) -> dict[str, Any]:
+        status, answer = self.call("PATCH", name, **given)
+        assert status == 200, answer
+        return answer
+
+    def delete(self, name: str, /, **given: Any) -> dict[str, Any]:
+        status, answer = self.call("DELETE", name, **given)
         assert status == 200, answer
         return answer
 

@@ -15,6 +15,7 @@ from runner.model.run import Job, StoreAccess
 from runner.model.value import RunId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from runner.model.run import Outcome
@@ -63,11 +64,15 @@ class Workshop:
     def stderr(self) -> bytes:
         return _content(self.jobs[-1].stderr)
 
-    def until(self, text: bytes, within: float = 10.0) -> None:
+    def until(self, text: bytes, within: float = 60.0) -> None:
         """Wait until the last job's standard output holds a text."""
+        self.wait_for(lambda: text in self.stdout, within)
+
+    def wait_for(self, condition: Callable[[], bool], within: float = 60.0) -> None:
+        """Wait until something is so."""
         deadline = time.monotonic() + within
-        while text not in self.stdout:
-            assert time.monotonic() < deadline, f"{text!r} did not come: {self.stdout!r}"
+        while not condition():
+            assert time.monotonic() < deadline, f"it did not come; there is {self.stdout!r}"
             time.sleep(0.005)
 
     def leftovers(self) -> list[int]:

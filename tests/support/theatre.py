@@ -64,7 +64,7 @@ class Theatre:
 
     def ended(self, run_id: str) -> int:
         """Wait for the follower; return its exit code."""
-        return self.followers[run_id].wait(timeout=60)
+        return self.followers[run_id].wait(timeout=120)
 
     def supervisor(self, run_id: str) -> int:
         path = self.home / "jobs" / run_id / "supervisor.json"
@@ -76,7 +76,7 @@ class Theatre:
         self.until((self.path / "ready").exists)
         assert self.supervisor(run_id)
 
-    def until(self, condition: Any, within: float = 20.0) -> None:
+    def until(self, condition: Any, within: float = 90.0) -> None:
         deadline = time.monotonic() + within
         while not condition():
             assert time.monotonic() < deadline, "it did not come about"

@@ -108,6 +108,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="refuse to resolve: the project's lock must be there and fit",
     )
     add("--refresh", action="store_true", help="resolve anew, whatever is remembered")
+    add("--offline", action="store_true", help="fetch no packages: use those fetched before")
     add("--strict", action="store_true", help="treat warnings as errors")
     add("--dry-run", action="store_true", help="show what would run, and run nothing")
     add(
@@ -128,7 +129,7 @@ def call(options: Namespace, console: Console) -> int:
     """Run the project; the exit code is the command's own."""
     if options.help:
         return _help(options, console)
-    found = settings(tracking_uri=options.tracking_uri)
+    found = settings(tracking_uri=options.tracking_uri, offline=options.offline)
     request = request_of(options, found)
     services = Application(found, TerminalReporter(console))
     if options.dry_run:

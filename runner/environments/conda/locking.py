@@ -14,10 +14,12 @@ from runner.documents.conda_packages import parsed_package
 from runner.environments.conda import lockfile
 from runner.environments.conda.builder import pip_requirements
 from runner.environments.conda.channels import Channels, public
+from runner.environments.conda.complaints import UnsolvableError
+from runner.environments.conda.configuration import runs_link_scripts
 from runner.environments.conda.lockfile import CondaLock
 from runner.environments.conda.pip_part import PipPart
 from runner.environments.conda.platforms import KNOWN, platform_here, virtual_packages
-from runner.environments.conda.rattler import Rattler, UnsolvableError
+from runner.environments.conda.rattler import Rattler
 from runner.environments.conda.remembered import NAME, lock_names, remember
 from runner.environments.freshness import moment
 from runner.environments.local_packages import metadata_files
@@ -78,8 +80,10 @@ class CondaLocking:
         else:
             answer = self._answer(request, spec, asked)
             here = self._here(answer.lock)
+            if runs_link_scripts(self._environ):
+                here = changed(here, ours={**here.ours, "link_scripts": True})
             content = lockfile.render(lockfile.relative(here, request.project))
-        as_of = here.ours.get("as_of")
+        as_of, scripts = here.ours.get("as_of"), bool(here.ours.get("link_scripts"))
         note: Note = {
             "python": next((p.version for p in here.packages if p.name == "python"), ""),
             "name": answer.name,
@@ -89,7 +93,10 @@ class CondaLocking:
             "local": here.ours.get("local", []),
             "variables": {**spec.variables},
             "as_of": as_of,
-            "base": lockfile.base_digest(here.packages, variables=spec.variables, as_of=as_of),
+            "link_scripts": scripts,
+            "base": lockfile.base_digest(
+                here.packages, variables=spec.variables, as_of=as_of, link_scripts=scripts
+            ),
         }
         remember(self._home, address, note, content)
         return note
@@ -191,7 +198,7 @@ class CondaLocking:
             return f"it is for {have}, and this is {self._platform}"
         if request.as_of and lock.ours.get("as_of") != _stamp(request):
             return f"it was made as of {lock.ours.get('as_of') or 'no date'}"
-        if not lock.ours:
+        if "requirements" not in lock.ours:
             return self._unsatisfied(lock, spec, asked)
         if lock.inputs.get(self._platform) == inputs_digest(spec, asked, request.project):
             return None
@@ -287,6 +294,8 @@ class CondaLocking:
             ours["local"] = local
         if request.as_of:
             ours["as_of"] = _stamp(request)
+        if runs_link_scripts(self._environ):
+            ours["link_scripts"] = True
         seconds = time.monotonic() - begun
         self._report(StepDone(verb="locking", subject=spec.origin, seconds=seconds))
         return CondaLock(
