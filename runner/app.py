@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from runner.model.project import RecordedSource
     from runner.model.server import ServerOptions
     from runner.model.tracking import TrackedRun
     from runner.ports import (
         Backend,
+        CommitHistory,
         Endpoint,
         EnvironmentBuilder,
         EnvironmentCatalog,
@@ -143,6 +145,12 @@ class Application:
         from runner.environments.mixing import Mixer
 
         return Mixer()
+
+    def history(self, recorded: RecordedSource) -> CommitHistory:
+        """Return the commits of the repository that a run's files came from."""
+        from runner.sources.history import History
+
+        return History(recorded, home=self.home, environ=self.environ, reporter=self.reporter)
 
     @property
     def project_locks(self) -> ProjectLocks:

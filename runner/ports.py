@@ -129,6 +129,35 @@ class LockMixer(Protocol):
         """Return the first lock with the packages of these names as the second has them."""
 
 
+class CommitHistory(Protocol):
+    """The commits of the repository that a run's files came from."""
+
+    def commit(self, revision: str | None) -> str:
+        """Return the commit that a name means; None is the repository's current one.
+
+        Raises:
+            SourceError: There is no such commit.
+        """
+
+    def common_ancestor(self, one: str, other: str) -> str | None:
+        """Return the best commit that both have grown from; None when they share none."""
+
+    def middle(self, good: str, bad: str, passed_over: Iterable[str]) -> str | None:
+        """Return the commit after ``good`` that halves those up to ``bad``; None when none is left.
+
+        ``bad`` itself is never returned, nor are those to be passed over.
+        """
+
+    def between(self, good: str, bad: str) -> tuple[str, ...]:
+        """Return the commits after ``good`` up to ``bad``, the newest first."""
+
+    def tree(self, commit: str) -> str:
+        """Return the id of a commit's files: the same for commits that changed nothing."""
+
+    def subject(self, commit: str) -> str:
+        """Return the first line of a commit's message."""
+
+
 class EnvironmentCatalog(Protocol):
     """The environments that were built on this machine."""
 

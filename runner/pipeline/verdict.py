@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runner.codec import JSON
-    from runner.model.verdict import Comparison, Verdict
+    from runner.model.verdict import Bisection, Comparison, Verdict
     from runner.pipeline.recorded import RecordedRun
     from runner.ports import Services
 
 VERDICT_VERSION = 1
 TAG_LIMIT = 5000
+SHORT = 12
+"""How much of a commit's id is shown."""
+SINCE = "since "
+"""How the detail of a bisection begins that looked backwards."""
 EXIT_CODES = {"IDENTICAL": 0, "EQUIVALENT": 0, "DIVERGED": 1, "INCOMPLETE": 3}
 HEADER = ("what", "name", "reference", "now", "difference", "tolerance", "judgement")
 
@@ -117,6 +121,21 @@ def row(comparison: Comparison) -> tuple[str, ...]:
         comparison.tolerance or "",
         f"{comparison.judgement}{detail}",
     )
+
+
+def bisection_sentence(bisection: Bisection) -> str:
+    """Say what bisection has found; nothing but its detail when it found nothing."""
+    names, detail = bisection.names, bisection.detail
+    if not names:
+        return detail
+    if bisection.kind == "env":
+        return f"{', '.join(names)} {'makes' if len(names) == 1 else 'make'} the run diverge"
+    commits = ", ".join(name[:SHORT] for name in names)
+    if detail.startswith(SINCE):
+        subject = detail.removeprefix(SINCE)
+        return f"since commit {commits} ({subject}) the results are those of the run"
+    one_of = "one of commits" if len(names) > 1 else "commit"
+    return f"{one_of} {commits} ({detail}) makes the run diverge"
 
 
 WIDEST = 40
