@@ -18,7 +18,7 @@ from runner.environments.docker.lockfile import (
 )
 from runner.environments.docker.recipes import recipe_of, repository
 from runner.errors import EnvError
-from runner.model.value import Digest, Value, changed
+from runner.model.value import Digest, Value
 from runner.system.files import cache_directory, read, write_whole
 
 TYPE_CHECKING = False
@@ -85,15 +85,14 @@ class ImageLocking:
     def drawn(
         self, request: LockRequest, spec: DockerSpec, before: LockDocument | None
     ) -> LockDocument:
-        """Return a new lock: what an older one names stays, all else as it is now.
+        """Return a new lock: what an older one names stays, all else is taken as it is now.
 
         Raises:
             SpecError: A name is no image's, or the Dockerfile makes no sense.
             EnvError: An image cannot be had.
         """
         recipe = recipe_of(request, spec)
-        fresh = changed(request, refresh=before is None)
-        found = self._all(wanted(spec, recipe), before, fresh, spec)
+        found = self._all(wanted(spec, recipe), before, request, spec)
         return _document(recipe, found, before, self._home)
 
     def _all(
@@ -131,8 +130,15 @@ class ImageLocking:
     ) -> Image:
         if pin is not None:
             return self._pinned(pin, spec)
-        pull = "always" if request.refresh and spec.pull == "missing" else spec.pull
+        pull = spec.pull
+        if request.refresh and pull == "missing" and not self._is_local(name):
+            pull = "always"
         return self._images.resolve(name, pull=pull, platform=spec.platform)
+
+    def _is_local(self, name: str) -> bool:
+        """Whether an image is here that no registry is known to have under its name."""
+        there = self._images.look(name)
+        return there is not None and not there.known_in(parsed(name))
 
     def _pinned(self, pin: LockedImage, spec: DockerSpec) -> Image:
         """Return the very image of a lock: from the engine, else by digest from a registry.

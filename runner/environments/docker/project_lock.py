@@ -12,6 +12,7 @@ from runner.errors import EnvError
 from runner.model.event import Warned
 from runner.model.lock import ProjectLock
 from runner.model.spec import DockerSpec, Problem
+from runner.model.value import changed
 from runner.system.files import read
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class ImageDrawing:
         images = Images(self._environ, self._reporter)
         try:
             locking = ImageLocking(images, home=self._home, reporter=self._reporter)
-            after = locking.drawn(request, spec, None if upgrade else before)
+            asked = changed(request, refresh=upgrade)
+            after = locking.drawn(asked, spec, None if upgrade else before)
         finally:
             images.close()
         self._warn_of_local(after)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,15 +9,14 @@ import pytest
 from runner.environments.docker.builder import DockerBuilder
 from runner.model.event import Progress, Step, Warned
 from runner.model.lock import LockRequest
-from runner.model.spec import DockerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import docker
+    from pathlib import Path
 
     from runner.model.event import Event
     from runner.model.lock import ImageEnvironment, ImageLock
+    from runner.model.spec import DockerSpec
 
 
 class Listener:
@@ -46,6 +45,7 @@ class Yard:
     """A project, a cache, and the builder of images."""
 
     def __init__(self, base: Path) -> None:
+        self.name = f"runproj-test-{os.urandom(4).hex()}"
         self.project = base / "project"
         self.project.mkdir()
         self.home = base / "home"
@@ -68,7 +68,7 @@ class Yard:
         return lock  # type: ignore[return-value]  # just asserted
 
     def request(self, spec: DockerSpec, **asked: Any) -> LockRequest:
-        given = {"name": "runproj-test yard", **asked}
+        given = {"name": self.name, **asked}
         return LockRequest(spec=spec, project=str(self.project), **given)
 
     def build(self, spec: DockerSpec, **asked: Any) -> ImageEnvironment:
@@ -76,16 +76,18 @@ class Yard:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Yard:
-    return Yard(tmp_path)
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    """Return a project of its own, and remove afterwards what was built for it.
 
+    Layers stay: another test may be building on them.
+    """
+    made = Yard(tmp_path)
+    yield made
+    if not made.home.joinpath("images", "plans").exists():
+        return
+    import docker
 
-@pytest.fixture
-def clean_engine(engine: docker.DockerClient) -> Iterator[docker.DockerClient]:
-    """Return the engine, and remove afterwards what the test built."""
-    before = {image.id for image in engine.images.list()}
-    yield engine
-    built = engine.images.list(filters={"label": "runproj.project=runproj-test-yard"})
-    for image in built:
-        if image.id not in before:
-            engine.images.remove(str(image.id), force=True)
+    with closing(docker.from_env()) as client:
+        label = f"runproj.project={made.name}"
+        for identifier in client.api.images(filters={"label": label}, quiet=True):
+            client.api.remove_image(identifier, force=True, noprune=True)

@@ -58,7 +58,7 @@ def test_the_digest_is_that_of_the_content(recipe: Recipe, tmp_path: Path) -> No
         file.write("more")
     second = inputs(recipe, home)
     assert second != first
-    os.chmod(path, 0o755)
+    os.chmod(path, 0o700)
     assert inputs(recipe, home) not in {first, second}
 
 
