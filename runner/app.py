@@ -5,16 +5,19 @@ Every adapter is imported when it is first asked for, so that a run pays only fo
 
 from __future__ import annotations
 
-from runner.errors import PluginError
+from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from runner.model.project import RecordedSource
+    from runner.model.server import ServerOptions
     from runner.model.tracking import TrackedRun
     from runner.ports import (
         Backend,
+        CommitHistory,
         Endpoint,
         EnvironmentBuilder,
         EnvironmentCatalog,
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
         SourceRestorer,
         TrackingStore,
     )
-    from runner.model.server import ServerOptions
     from runner.serving.accounts import Accounts
     from runner.serving.team_server import TeamServer
     from runner.settings import Settings
@@ -34,6 +36,17 @@ MANAGERS = ("uv", "virtualenv", "rattler", "docker", "local")
 """The environment builders; ``local`` uses what the host has and builds nothing."""
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
+OFFLINE = {"UV_OFFLINE": "1", "CONDA_OFFLINE": "1"}
+"""What uv and we ourselves understand as a ban on fetching packages."""
+
+SERVERS = ("http://", "https://")
+CREDENTIALS = frozenset(
+    {
+        "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    }
+)  # fmt: skip
+"""Variables with which the configured server is asked."""
 
 
 class Application:
@@ -43,6 +56,7 @@ class Application:
         self.settings = settings
         self.reporter = reporter
         self._store: TrackingStore | None = None
+        self._others: list[TrackingStore] = []
 
     @property
     def home(self) -> str:
@@ -53,6 +67,11 @@ class Application:
     def environ(self) -> Mapping[str, str]:
         """The variables that Runproj was started with."""
         return self.settings.environ
+
+    @property
+    def _for_packages(self) -> Mapping[str, str]:
+        """The variables that say where packages come from."""
+        return {**self.environ, **OFFLINE} if self.settings.offline else self.environ
 
     @property
     def now(self) -> Callable[[], datetime]:
@@ -92,13 +111,13 @@ class Application:
             from runner.environments.python import PythonBuilder
 
             return PythonBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
         if name == "rattler" or name in ON_REQUEST:
             from runner.environments.conda.builder import CondaBuilder
 
             return CondaBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
         if name == "docker":
             from runner.environments.docker.builder import DockerBuilder
@@ -108,7 +127,7 @@ class Application:
             from runner.environments.host import HostBuilder
 
             return HostBuilder(home=self.home, environ=self.environ)
-        raise PluginError(
+        raise UsageError(
             f"no environment manager named {name!r}",
             hint=f"choose one of {', '.join((*MANAGERS, *ON_REQUEST))}",
         )
@@ -127,12 +146,18 @@ class Application:
 
         return Mixer()
 
+    def history(self, recorded: RecordedSource) -> CommitHistory:
+        """Return the commits of the repository that a run's files came from."""
+        from runner.sources.history import History
+
+        return History(recorded, home=self.home, environ=self.environ, reporter=self.reporter)
+
     @property
     def project_locks(self) -> ProjectLocks:
         """The locks that lie in projects."""
         from runner.environments.project_locks import KindsOfLocks
 
-        return KindsOfLocks(home=self.home, environ=self.environ, reporter=self.reporter)
+        return KindsOfLocks(home=self.home, environ=self._for_packages, reporter=self.reporter)
 
     def backend(self, name: str) -> Backend:
         """Return one backend."""
@@ -140,7 +165,7 @@ class Application:
             from runner.backends.local import LocalBackend
 
             return LocalBackend(environ=self.environ)
-        raise PluginError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
+        raise UsageError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
 
     @property
     def store(self) -> TrackingStore:
@@ -155,10 +180,35 @@ class Application:
             )
         return self._store
 
+    def opened(self, uri: str) -> TrackingStore:
+        """Open another store, as it is; it is the caller's to close."""
+        from runner.stores.opening import open_store
+
+        return open_store(uri, directory=self.settings.directory, environ=self.environ)
+
+    def store_at(self, uri: str) -> TrackingStore:
+        """Open another store, which may turn out to be the same one.
+
+        Credentials that are meant for the configured server are not shown to another one.
+        """
+        from runner.redaction import without_credentials
+
+        if without_credentials(uri) == self.store.uri:
+            return self.store
+        from runner.stores.opening import open_store
+
+        environ = self.environ
+        if self.store.uri.startswith(SERVERS):
+            environ = {k: v for k, v in environ.items() if k not in CREDENTIALS}
+        other = open_store(uri, directory=self.settings.directory, environ=environ)
+        self._others.append(other)
+        return other
+
     def close(self) -> None:
-        """Let go of the store, if it was opened: a database is one file again."""
-        if self._store is not None:
-            self._store.close()
+        """Let go of the stores that were opened: a database is one file again."""
+        for store in (self._store, *self._others):
+            if store is not None:
+                store.close()
 
     @property
     def tracking_uri(self) -> str:
@@ -167,7 +217,7 @@ class Application:
 
     def endpoint(self, run: TrackedRun) -> Endpoint | None:
         """Bind an endpoint for a run's command; None when the store is a server itself."""
-        if self.store.uri.startswith(("http://", "https://")):
+        if self.store.uri.startswith(SERVERS):
             return None
         from runner.serving.endpoint import LoopbackEndpoint
 

@@ -116,6 +116,10 @@ class FilterError(StoreError):
         super().__init__(message, hint=hint, status="INVALID_PARAMETER_VALUE")
 
 
+class StoreUnavailableError(StoreError):
+    """The store cannot be had just now: no answer, no sense in it, or no room. It may be later."""
+
+
 class PluginError(RunprojError):
     """An adapter could not be loaded."""
 

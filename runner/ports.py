@@ -129,6 +129,35 @@ class LockMixer(Protocol):
         """Return the first lock with the packages of these names as the second has them."""
 
 
+class CommitHistory(Protocol):
+    """The commits of the repository that a run's files came from."""
+
+    def commit(self, revision: str | None) -> str:
+        """Return the commit that a name means; None is the repository's current one.
+
+        Raises:
+            SourceError: There is no such commit.
+        """
+
+    def common_ancestor(self, one: str, other: str) -> str | None:
+        """Return the best commit that both have grown from; None when they share none."""
+
+    def middle(self, good: str, bad: str, passed_over: Iterable[str]) -> str | None:
+        """Return the commit after ``good`` that halves those up to ``bad``; None when none is left.
+
+        ``bad`` itself is never returned, nor are those to be passed over.
+        """
+
+    def between(self, good: str, bad: str) -> tuple[str, ...]:
+        """Return the commits after ``good`` up to ``bad``, the newest first."""
+
+    def tree(self, commit: str) -> str:
+        """Return the id of a commit's files: the same for commits that changed nothing."""
+
+    def subject(self, commit: str) -> str:
+        """Return the first line of a commit's message."""
+
+
 class EnvironmentCatalog(Protocol):
     """The environments that were built on this machine."""
 
@@ -391,8 +420,22 @@ class RegistryStore(Protocol):
         """Add or replace tags of a version; None takes one away."""
 
 
+class OwnIds(Protocol):
+    """How to find things again in a store that chooses their ids itself."""
+
+    def run_tagged(self, experiment_id: str, key: str, value: str) -> TrackedRun | None:
+        """Return the run of an experiment, deleted or not, that has this tag; the oldest one."""
+
+    def model_tagged(self, experiment_id: str, key: str, value: str) -> LoggedModel | None:
+        """Return the logged model of an experiment that has this tag."""
+
+
 class TrackingStore(ExperimentStore, RunStore, Protocol):
     """Where runs, their data and their artifacts are kept."""
+
+    @property
+    def own_ids(self) -> OwnIds | None:
+        """How to find things whose ids the store chose; None where given ids are kept."""
 
     @property
     def uri(self) -> str:
@@ -475,10 +518,10 @@ class Services(Protocol):
         """The names of the environment builders, the preferred one first."""
 
     def builder(self, name: str) -> EnvironmentBuilder:
-        """Return one builder; PluginError when there is none of that name."""
+        """Return one builder; UsageError when there is none of that name."""
 
     def backend(self, name: str) -> Backend:
-        """Return one backend; PluginError when there is none of that name."""
+        """Return one backend; UsageError when there is none of that name."""
 
     @property
     def store(self) -> TrackingStore:

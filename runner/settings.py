@@ -17,7 +17,8 @@ class Settings(Value):
     """Settings of one invocation of Runproj.
 
     ``home`` is the cache directory; ``tracking_uri`` what was asked for, ``None`` when the
-    default rules decide; ``environ`` the variables that Runproj was started with.
+    default rules decide; ``environ`` the variables that Runproj was started with. ``offline`` has
+    environments made of what was fetched before.
     """
 
     home: str
@@ -29,10 +30,14 @@ class Settings(Value):
     experiment_id: str | None = None
     parent: str | None = None
     storage: str | None = None
+    offline: bool = False
 
 
 def settings(
-    environ: Mapping[str, str] | None = None, *, tracking_uri: str | None = None
+    environ: Mapping[str, str] | None = None,
+    *,
+    tracking_uri: str | None = None,
+    offline: bool = False,
 ) -> Settings:
     """Read the settings from the variables; arguments win over them.
 
@@ -57,6 +62,7 @@ def settings(
         experiment_id=experiment_id,
         parent=inside,
         storage=given.get("MLFLOW_TMP_DIR") or None,
+        offline=offline,
     )
 
 

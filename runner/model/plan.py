@@ -140,6 +140,8 @@ class Draft(Value):
     """A request that is known to be sound: what will run is clear, its environment not yet.
 
     ``container`` is there when the environment is an image.
+    ``as_of`` hides packages uploaded later; ``is_dated_by_commit`` says that nobody asked for that
+    date: it is when the commit was made.
     """
 
     request: RunRequest
@@ -150,4 +152,5 @@ class Draft(Value):
     builder: str
     as_of: datetime | None = None
     container: Container | None = None
+    is_dated_by_commit: bool = False
     warnings: tuple[Problem, ...] = ()

@@ -139,6 +139,7 @@ def record(draft: Draft, run: TrackedRun, services: Services) -> dict[str, JSON]
             "backend": request.backend,
             "environment_manager": request.environment_manager,
             "as_of": document(draft.as_of),
+            "as_of_commit": draft.is_dated_by_commit,
             "locked": request.locked,
             "timeout": document(request.timeout),
             "tags": document(request.tags),

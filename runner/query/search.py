@@ -26,15 +26,31 @@ def searched(
     Raises:
         FilterError: The filter or the order cannot be understood; it says which part.
     """
-    comparisons = parsed(filter_text, kind)
-    found = [item for item in items if all(_holds(c, kind, item) for c in comparisons)]
-    for clause in reversed(order):
-        found = _sorted(found, clause, kind)
+    keys = [_clause(clause, kind) for clause in order]  # first, for it may be refused
+    found = list(filter(admits(filter_text, kind), items))
+    for source, key, descending in reversed(keys):
+        found = _sorted(found, kind, source, key, descending=descending)
     return found
+
+
+def admits(filter_text: str, kind: Kind) -> Callable[[object], bool]:
+    """Return what tells whether a thing passes a filter.
+
+    Raises:
+        FilterError: The filter cannot be understood; it says which part.
+    """
+    comparisons = parsed(filter_text, kind)
+    return lambda item: all(_holds(c, kind, item) for c in comparisons)
 
 
 def _holds(comparison: Comparison, kind: Kind, item: object) -> bool:
     actual = kind.read(comparison.source, comparison.key, item)
+    if isinstance(actual, tuple):
+        return any(_agrees(comparison, one) for one in actual or (None,))
+    return _agrees(comparison, actual)
+
+
+def _agrees(comparison: Comparison, actual: str | float | None) -> bool:
     operator, wanted = comparison.operator, comparison.value
     if operator in {"IS NULL", "IS NOT NULL"}:
         return (actual is None) == (operator == "IS NULL")
@@ -67,19 +83,27 @@ def _like(pattern: str) -> str:
     return "".join(wild.get(character, re.escape(character)) for character in pattern)
 
 
-def _sorted(items: list[Item], clause: str, kind: Kind) -> list[Item]:
-    """Sort by one clause, stably; things without a value come last in both directions."""
+def _clause(clause: str, kind: Kind) -> tuple[str, str, bool]:
+    """Return what an order asks for, its key, and whether the largest comes first."""
     words = clause.strip().split()
     descending = bool(words) and words[-1].upper() == "DESC"
     if words and words[-1].upper() in {"ASC", "DESC"}:
         words.pop()
     if not words:
         raise FilterError(f"Invalid order_by clause '{clause}'.")
-    source, key = identifier(" ".join(words), kind)
+    return (*identifier(" ".join(words), kind), descending)
+
+
+def _sorted(
+    items: list[Item], kind: Kind, source: str, key: str, *, descending: bool
+) -> list[Item]:
+    """Sort stably; things without a value come last in both directions."""
     present: list[tuple[str | float, Item]] = []
     absent: list[Item] = []
     for item in items:
         value = kind.read(source, key, item)
+        if isinstance(value, tuple):
+            raise FilterError(f"Invalid order_by clause '{source}.{key}': datasets have no order.")
         if value is None or (isinstance(value, float) and math.isnan(value)):
             absent.append(item)
         else:

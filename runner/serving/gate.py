@@ -8,7 +8,8 @@ from runner.errors import RunprojError, StoreError
 from runner.serving.arguments import arguments
 from runner.serving.connection import Gone
 from runner.serving.messages import Refusal, Request, Response, json_response, refusal_response
-from runner.serving.routes import artifact_path, route
+from runner.serving.routes import artifact_path, methods, route
+from runner.serving.streams import stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ def answered(service: Service, request: Request, path: str) -> Response:
         return Response(200, text, headers={"Content-Type": "text/plain; charset=utf-8"})
     if (artifact := artifact_path(path)) is not None:
         return service.files.answer(method, artifact, request)
+    if (streamed := stream(method, path)) is not None:
+        return streamed(service, request)
+    if method == "OPTIONS":
+        allowed = ", ".join(methods(path))
+        return Response(200 if allowed else 404, headers={"Allow": allowed})
     handler, names = route(method, path)
     given = arguments(request, names)
     return json_response(handler(service, given))

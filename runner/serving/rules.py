@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from runner.model.value import RunId
+from runner.model.value import EMPTY, RunId
 from runner.serving.files import local_path
 from runner.serving.messages import Refusal
 
@@ -215,10 +215,15 @@ def _found_experiment(watch: Watch, call: Call, name: str) -> Experiment | None:
 
 
 def _create_experiment(
-    watch: Watch, call: Call, name: str, *, artifact_location: str | None = None, **given: Any
+    watch: Watch,
+    call: Call,
+    name: str,
+    *,
+    artifact_location: str | None = None,
+    tags: Mapping[str, str] = EMPTY,
 ) -> Experiment:
     watch.check_location(artifact_location)
-    made: Experiment = call(name, artifact_location=artifact_location, **given)
+    made: Experiment = call(name, artifact_location=artifact_location, tags=tags)
     watch.person.made("experiment", made.experiment_id)
     return made
 

@@ -6,13 +6,12 @@ import time
 
 from runner.serving.gate import answered, in_words
 from runner.serving.gauges import KIND
-from runner.serving.messages import Refusal, Response, refusal_response
+from runner.serving.messages import Refusal, Response
 from runner.serving.routes import CALLS, PREFIXES, artifact_path
 from runner.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Final
 
     from runner.serving.access_log import AccessLog

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from runner.errors import StoreError
 from runner.model.tracking import ModelVersion
 from runner.model.value import RunId, changed
+from runner.query.kinds import VERSION
+from runner.query.search import searched
 from runner.serving.answers import LOGGED, version_json
 from runner.serving.files import local_path
-from runner.query.kinds import VERSION
 from runner.serving.messages import Refusal, missing
 from runner.serving.runs import now
-from runner.query.search import searched
 from runner.serving.search import page_of
 
 if TYPE_CHECKING:

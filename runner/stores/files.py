@@ -45,6 +45,10 @@ class FileStore(FileExperiments):
         return file_url(self._root)
 
     @property
+    def own_ids(self) -> None:
+        """None: ids that are given are kept."""
+
+    @property
     def artifact_root(self) -> str:
         """The folder itself."""
         return self._root

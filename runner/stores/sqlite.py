@@ -45,6 +45,10 @@ class SqliteStore:
         return f"sqlite:///{self._database.path}"
 
     @property
+    def own_ids(self) -> None:
+        """None: ids that are given are kept."""
+
+    @property
     def artifact_root(self) -> str:
         """``mlruns`` beside the database."""
         return self._artifact_root

@@ -63,6 +63,7 @@ class MemoryStore:
     """Implements ``runner.ports.TrackingStore``."""
 
     uri = "memory:"
+    own_ids: None = None
     artifact_root: None = None
     model_store: None = None
     lineage_store: None = None

@@ -112,13 +112,18 @@ def arguments(parser: ArgumentParser) -> None:
         help="where to record: sqlite:///FILE, a directory, http(s)://SERVER",
     )
     add("--timeout", metavar="TIME", help="end the command after so long: 90, 15m, 2h, 1d")
-    add("--as-of", metavar="DATE", help="resolve packages as of a date, or 'commit'")
+    add(
+        "--as-of",
+        metavar="DATE",
+        help="packages as of a date, of the 'commit', or 'now' (see docs)",
+    )
     add(
         "--locked",
         action="store_true",
         help="refuse to resolve: the project's lock must be there and fit",
     )
     add("--refresh", action="store_true", help="resolve anew, whatever is remembered")
+    add("--offline", action="store_true", help="fetch no packages: use those fetched before")
     add("--strict", action="store_true", help="treat warnings as errors")
     add("--dry-run", action="store_true", help="show what would run, and run nothing")
     add(
@@ -139,7 +144,7 @@ def call(options: Namespace, console: Console) -> int:
     """Run the project; the exit code is the command's own."""
     if options.help:
         return _help(options, console)
-    found = settings(tracking_uri=options.tracking_uri)
+    found = settings(tracking_uri=options.tracking_uri, offline=options.offline)
     request = request_of(options, found)
     services = Application(found, TerminalReporter(console))
     if options.dry_run:
