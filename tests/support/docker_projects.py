@@ -24,6 +24,12 @@ class Finished:
         self.stdout, self.stderr = stdout, stderr
 
     @property
+    def run_id(self) -> str:
+        """The run's id, as the output tells it."""
+        (found,) = re.findall(r"\(([0-9a-f]{32})\)", self.stderr)
+        return str(found)
+
+    @property
     def record(self) -> dict[str, Any]:
         """The record of the run, or of the latest one where its output names none."""
         named = re.search(r"\(([0-9a-f]{32})\)", self.stderr)
@@ -51,6 +57,7 @@ class DockerProject:
         self._runproj = runproj
         self.image = image
         self.environ = dict(os.environ)
+        self.first_line = ""
         self._running: list[subprocess.Popen[str]] = []
 
     def write(self, command: str, **docker: Any) -> None:
@@ -98,7 +105,8 @@ class DockerProject:
         )
         self._running.append(process)
         assert process.stdout is not None
-        assert process.stdout.readline(), "the command has not started"
+        self.first_line = process.stdout.readline().rstrip("\n")
+        assert self.first_line, "the command has not started"
         return process
 
     def tool(self, *arguments: str) -> subprocess.CompletedProcess[str]:
