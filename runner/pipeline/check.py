@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from runner.model.spec import CondaSpec, DockerSpec, PythonSpec
 from runner.model.value import Value
 from runner.pipeline.draft import release
+from runner.pipeline.image_check import by_tag, pinned_form
 from runner.redaction import without_credentials
 from runner.stages.date import has_lock
 from runner.stages.fetch import fetch
@@ -113,11 +114,11 @@ def _environment(tree: WorkingTree, spec: ProjectSpec) -> Iterator[Risk]:
     environment = spec.environment
     where = str(environment.place) if environment.place else "MLproject"
     if isinstance(environment, DockerSpec):
-        if environment.image and "@sha256:" not in environment.image:
+        for image, named in by_tag(tree.project, environment):
             yield Risk(
-                severity="high", rule="image-by-tag", where=where,
-                message=f"the image {environment.image!r} is named by a tag, which may move",
-                fix=f"{environment.image.rpartition(':')[0] or environment.image}@sha256:...",
+                severity="high", rule="image-by-tag", where=named,
+                message=f"the image {image!r} is named by a tag, which may move",
+                fix=f"runproj lock, or name it {pinned_form(image)}",
             )  # fmt: skip
     elif isinstance(environment, CondaSpec):
         loose = [p for p in environment.packages if "=" not in p]
