@@ -84,8 +84,8 @@ class Packing:
         """Return the variables with a home for a user whom the image does not know."""
         return {"HOME": HOME, **given} if self.home else given
 
-    def archives(self, confidential: Mapping[str, str]) -> Iterator[IO[bytes]]:
-        """Make what is to be put into the container."""
+    def archives(self, confidential: Mapping[str, str]) -> Iterator[tuple[IO[bytes], int]]:
+        """Make what is to be put into the container; files with their sizes."""
         order = self._order
         script = order["script"] if self._is_long() else None
         if not (confidential or script or self.home or order["code"] == "copy"):
@@ -105,8 +105,9 @@ class Packing:
                 self._folder(archive, "/mlflow/projects", mode=0o755, own=False)
                 self._folder(archive, CODE, mode=0o755)
                 self._project(archive)
+        size = file.tell()
         file.seek(0)
-        yield file
+        yield file, size
 
     def _is_long(self) -> bool:
         script = self._order["script"]
