@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from runner.backends import supervise
 from runner.backends.local import (
@@ -31,6 +30,7 @@ from runner.system.engine import address
 from runner.system.engine_calls import Engine
 from runner.system.files import read, write_whole
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any

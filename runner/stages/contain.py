@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from runner.errors import ParameterError, SpecError, UsageError
 from runner.model.plan import Container, Mount
 from runner.model.spec import Problem
 from runner.stages.docker_arguments import container_settings, gpus
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any

@@ -8,12 +8,13 @@ with how its value is read and what it is called in the Docker Engine API (the b
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 from runner.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -256,7 +257,7 @@ def _unknown(name: str) -> UsageError:
 
     bare = name.lstrip("-")
     known = [*TABLE, *FLAGS, *IMPLIED, *SHORT]
-    near = [bare] if bare in known else get_close_matches(bare, known, n=1, cutoff=0.5)
+    near = [bare] if bare in known else get_close_matches(bare, known, n=1)
     return UsageError(
         f"-A {name!r} is no option of docker run that runproj knows",
         hint=f"did you mean '-A {near[0]}'?" if near else "docs/docker.md lists those it knows",
