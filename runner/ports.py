@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ModelVersion,
         RegisteredModel,
         RunPage,
+        RunSearch,
         TrackedRun,
     )
     from runner.model.value import RunId
@@ -468,6 +469,16 @@ class TrackingStore(ExperimentStore, RunStore, Protocol):
 
     def close(self) -> None:
         """Let go of files and connections; the store can be opened again."""
+
+
+class SearchableStore(Protocol):
+    """A tracking store that looks for runs itself, faster than by reading all of them."""
+
+    def search_runs(self, search: RunSearch) -> tuple[TrackedRun, ...] | None:
+        """Return a page of the runs that pass, exactly as ``runner.query.search`` would find them.
+
+        None when this cannot be asked here: then all runs are to be read and tested.
+        """
 
 
 class Endpoint(Protocol):
