@@ -167,6 +167,12 @@ class Application:
             return LocalBackend(environ=self.environ)
         raise UsageError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
 
+    def sampling(self, wanted: bool | None) -> float:  # noqa: FBT001 - what a request says
+        """Return the seconds between two samples of the machine, 0 for none."""
+        from runner.settings import sampling
+
+        return sampling(self.environ, wanted)
+
     @property
     def store(self) -> TrackingStore:
         """The tracking store, opened at the first use."""

@@ -534,6 +534,9 @@ class Services(Protocol):
     def backend(self, name: str) -> Backend:
         """Return one backend; UsageError when there is none of that name."""
 
+    def sampling(self, wanted: bool | None) -> float:  # noqa: FBT001 - what a request says
+        """Return the seconds between two samples of the machine, 0 when there are to be none."""
+
     @property
     def store(self) -> TrackingStore:
         """The tracking store, opened."""

@@ -23,6 +23,7 @@ class RunRequest(Value):
     the directory that relative paths of the caller are relative to. ``environment_manager`` is
     ``None`` when Runproj may choose. ``timeout`` limits the command, not the preparation.
     ``recorded_lock`` is the lock of an earlier run, to be used instead of any other.
+    ``system_metrics`` says whether the machine is sampled; ``None`` leaves it to the settings.
     ``host_access`` lets a container reach beyond itself (``Container.powers``).
     """
 
@@ -49,6 +50,7 @@ class RunRequest(Value):
     timeout: timedelta | None = None
     clean_variables: bool = True
     host_access: bool = False
+    system_metrics: bool | None = None
     recorded_lock: RecordedLock | None = None
 
 

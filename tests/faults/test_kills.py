@@ -260,8 +260,8 @@ def test_a_store_that_is_out_of_reach_at_the_end_gets_it_later(theatre: Theatre)
     theatre.ended(run_id)
     os.rename(theatre.path / "mlflow.db.away", theatre.path / "mlflow.db")
     theatre.until(lambda: not _is_supervised(theatre, run_id))
-    if (theatre.home / "jobs" / run_id).exists():  # else the supervisor's heir was fast enough
-        assert theatre.doctor()["findings"][0]["state"] == "closed"
+    found = theatre.doctor()["findings"]  # none where the supervisor's heir was fast enough
+    assert [finding["state"] for finding in found] in ([], ["closed"])
     run = theatre.run(run_id)
     assert (run.status, run.tags["runproj.exit_code"]) == ("FAILED", "4")
 
