@@ -40,6 +40,7 @@ COMMANDS = {
     "export": "pack a run into a bundle, to be run again elsewhere",
     "verify": "check the files of a bundle",
     "store": "copy tracking stores, compare what they hold",
+    "sync": "deliver what a tracking server could not take",
     "doctor": "repair the records of killed runs; tidy up",
     "completion": "print a shell completion script",
 }

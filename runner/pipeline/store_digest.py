@@ -22,7 +22,7 @@ from runner.pipeline.transfer import (
     name_of,
     point,
 )
-from runner.pipeline.transfer_registry import number_of, plain, replaced
+from runner.pipeline.transfer_registry import plain, replaced, version_origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,8 +176,8 @@ class Reading:
         registry = self._store.registry_store
         for model in registry.registered_models() if registry else ():
             versions = registry.versions(model.name) if registry else ()
-            numbers = {version.version: number_of(version) for version in versions}
-            aliases = {alias: numbers.get(n, n) for alias, n in model.aliases.items()}
+            numbers = {version.version: version_origin(version) for version in versions}
+            aliases = {alias: numbers.get(n, str(n)) for alias, n in model.aliases.items()}
             yield (
                 f"registered model {model.name}",
                 {

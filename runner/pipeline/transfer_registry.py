@@ -50,10 +50,13 @@ def _versions(
     made: RegisteredModel,
     places: Places,
 ) -> None:
-    copies = {number_of(version): version for version in there.versions(model.name)}
+    copies = {
+        tagged: version
+        for version in there.versions(model.name)
+        if (tagged := version.tags.get(COPIED_FROM))
+    }
     for version in here.versions(model.name):
-        number = number_of(version)
-        copy = copies.get(number)
+        copy = copies.get(version_origin(version))
         if copy is None:
             copy = there.create_version(places.moved(version))
         if (copy.stage, copy.description) != (version.stage, version.description):
@@ -64,10 +67,9 @@ def _versions(
                 there.set_alias(model.name, alias, copy.version)
 
 
-def number_of(version: ModelVersion) -> int:
-    """Return the number that a version had first."""
-    tagged = version.tags.get(COPIED_FROM, "")
-    return int(tagged) if tagged.isdecimal() else version.version
+def version_origin(version: ModelVersion) -> str:
+    """Return the number that a version had first, and when it was made: no two have both."""
+    return version.tags.get(COPIED_FROM) or f"{version.version}@{version.created}"
 
 
 class Places:
@@ -84,7 +86,7 @@ class Places:
             source=self._place(version.source),
             location=self._place(version.location),
             run_id=self._ids.get(version.run_id, version.run_id),
-            tags={**version.tags, COPIED_FROM: str(number_of(version))},
+            tags={**version.tags, COPIED_FROM: version_origin(version)},
         )
 
     def _place(self, uri: str) -> str:
