@@ -5,7 +5,7 @@ Every adapter is imported when it is first asked for, so that a run pays only fo
 
 from __future__ import annotations
 
-from runner.errors import PluginError
+from runner.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.errors import StoreError
+    from runner.model.project import RecordedSource
+    from runner.model.server import ServerOptions
     from runner.model.tracking import TrackedRun
     from runner.ports import (
         Backend,
+        CommitHistory,
         Endpoint,
         EnvironmentBuilder,
         EnvironmentCatalog,
@@ -26,15 +29,28 @@ if TYPE_CHECKING:
         SourceRestorer,
         TrackingStore,
     )
+    from runner.serving.accounts import Accounts
+    from runner.serving.team_server import TeamServer
     from runner.settings import Settings
     from runner.stores.spool import RunSpool
 
-MANAGERS = ("uv", "virtualenv", "rattler", "local")
+MANAGERS = ("uv", "virtualenv", "rattler", "docker", "local")
 """The environment builders; ``local`` uses what the host has and builds nothing."""
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """For a server that is asked by the way, while somebody waits; a timeout that is set stays."""
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
+OFFLINE = {"UV_OFFLINE": "1", "CONDA_OFFLINE": "1"}
+"""What uv and we ourselves understand as a ban on fetching packages."""
+
+SERVERS = ("http://", "https://")
+CREDENTIALS = frozenset(
+    {
+        "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    }
+)  # fmt: skip
+"""Variables with which the configured server is asked."""
 
 
 class Application:
@@ -45,6 +61,7 @@ class Application:
         self.reporter = reporter
         self._store: TrackingStore | None = None
         self._shelter_of: Callable[[str], TrackingStore | None] | None = None
+        self._others: list[TrackingStore] = []
 
     @property
     def home(self) -> str:
@@ -55,6 +72,11 @@ class Application:
     def environ(self) -> Mapping[str, str]:
         """The variables that Runproj was started with."""
         return self.settings.environ
+
+    @property
+    def _for_packages(self) -> Mapping[str, str]:
+        """The variables that say where packages come from."""
+        return {**self.environ, **OFFLINE} if self.settings.offline else self.environ
 
     @property
     def now(self) -> Callable[[], datetime]:
@@ -94,19 +116,23 @@ class Application:
             from runner.environments.python import PythonBuilder
 
             return PythonBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
         if name == "rattler" or name in ON_REQUEST:
             from runner.environments.conda.builder import CondaBuilder
 
             return CondaBuilder(
-                manager=name, home=self.home, environ=self.environ, reporter=self.reporter
+                manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
+        if name == "docker":
+            from runner.environments.docker.builder import DockerBuilder
+
+            return DockerBuilder(home=self.home, environ=self.environ, reporter=self.reporter)
         if name == "local":
             from runner.environments.host import HostBuilder
 
             return HostBuilder(home=self.home, environ=self.environ)
-        raise PluginError(
+        raise UsageError(
             f"no environment manager named {name!r}",
             hint=f"choose one of {', '.join((*MANAGERS, *ON_REQUEST))}",
         )
@@ -125,12 +151,18 @@ class Application:
 
         return Mixer()
 
+    def history(self, recorded: RecordedSource) -> CommitHistory:
+        """Return the commits of the repository that a run's files came from."""
+        from runner.sources.history import History
+
+        return History(recorded, home=self.home, environ=self.environ, reporter=self.reporter)
+
     @property
     def project_locks(self) -> ProjectLocks:
         """The locks that lie in projects."""
         from runner.environments.project_locks import KindsOfLocks
 
-        return KindsOfLocks(home=self.home, environ=self.environ, reporter=self.reporter)
+        return KindsOfLocks(home=self.home, environ=self._for_packages, reporter=self.reporter)
 
     def backend(self, name: str) -> Backend:
         """Return one backend."""
@@ -138,15 +170,14 @@ class Application:
             from runner.backends.local import LocalBackend
 
             return LocalBackend(environ=self.environ)
-        raise PluginError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
+        raise UsageError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
 
     @property
     def store(self) -> TrackingStore:
         """The tracking store, opened at the first use."""
         if self._store is None:
             uri = self.settings.tracking_uri
-            is_server = uri is not None and uri.startswith(("http://", "https://"))
-            if uri and is_server and not self.settings.require_tracking:
+            if uri and uri.startswith(SERVERS) and not self.settings.require_tracking:
                 self._store = self._spooling(uri)
             else:
                 from runner.stores.opening import open_store
@@ -196,16 +227,40 @@ class Application:
         ours = self.settings.tracking_uri
         if ours and without_credentials(ours) == uri:
             uri = ours
-        environ = self.environ
+        environ = self._shown_to(uri)
         if not patient:
             timeout = {k: v for k, v in environ.items() if k == "MLFLOW_HTTP_REQUEST_TIMEOUT"}
             environ = {**environ, **IMPATIENT, **timeout}
         return open_store(uri, directory=self.settings.directory, environ=environ)
 
+    def store_at(self, uri: str) -> TrackingStore:
+        """Open another store, which may turn out to be the same one.
+
+        Credentials that are meant for the configured server are not shown to another one.
+        """
+        from runner.redaction import without_credentials
+
+        if without_credentials(uri) == self.store.uri:
+            return self.store
+        from runner.stores.opening import open_store
+
+        environ = self._shown_to(uri)
+        other = open_store(uri, directory=self.settings.directory, environ=environ)
+        self._others.append(other)
+        return other
+
+    def _shown_to(self, uri: str) -> Mapping[str, str]:
+        """Return our variables, without credentials that are meant for another server."""
+        ours = self.settings.tracking_uri or ""
+        if not ours.startswith(SERVERS) or ours == uri:
+            return self.environ
+        return {k: v for k, v in self.environ.items() if k not in CREDENTIALS}
+
     def close(self) -> None:
-        """Let go of the store, if it was opened: a database is one file again."""
-        if self._store is not None:
-            self._store.close()
+        """Let go of the stores that were opened: a database is one file again."""
+        for store in (self._store, *self._others):
+            if store is not None:
+                store.close()
 
     @property
     def tracking_uri(self) -> str:
@@ -215,7 +270,7 @@ class Application:
     def endpoint(self, run: TrackedRun) -> Endpoint | None:
         """Bind an endpoint for a run's command; None when the store is a server itself."""
         store = self.store
-        if store.uri.startswith(("http://", "https://")):
+        if store.uri.startswith(SERVERS):
             spooled = self._shelter_of(run.run_id) if self._shelter_of else None
             if spooled is None:
                 return None
@@ -223,6 +278,18 @@ class Application:
         from runner.serving.endpoint import LoopbackEndpoint
 
         return LoopbackEndpoint(store=store, run=run, environ=self.environ)
+
+    def team_server(self, options: ServerOptions) -> TeamServer:
+        """Bind a server for a team on the store."""
+        from runner.serving.team_server import TeamServer
+
+        return TeamServer(self.store, options)
+
+    def accounts(self, path: str) -> Accounts:
+        """Return the accounts in a file."""
+        from runner.serving.accounts import Accounts
+
+        return Accounts(path)
 
 
 def utc_now() -> datetime:

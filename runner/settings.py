@@ -18,7 +18,8 @@ class Settings(Value):
 
     ``home`` is the cache directory; ``tracking_uri`` what was asked for, ``None`` when the
     default rules decide; ``spool`` the folder for what waits for a tracking server, unless
-    ``require_tracking``; ``environ`` the variables that Runproj was started with.
+    ``require_tracking``; ``environ`` the variables that Runproj was started with. ``offline`` has
+    environments made of what was fetched before.
     """
 
     home: str
@@ -32,6 +33,7 @@ class Settings(Value):
     storage: str | None = None
     spool: str
     require_tracking: bool = False
+    offline: bool = False
 
 
 def settings(
@@ -39,6 +41,7 @@ def settings(
     *,
     tracking_uri: str | None = None,
     require_tracking: bool = False,
+    offline: bool = False,
 ) -> Settings:
     """Read the settings from the variables; arguments win over them.
 
@@ -65,6 +68,7 @@ def settings(
         storage=given.get("MLFLOW_TMP_DIR") or None,
         spool=spool(given),
         require_tracking=require_tracking or is_true(given.get("RUNPROJ_REQUIRE_TRACKING")),
+        offline=offline,
     )
 
 

@@ -287,7 +287,12 @@ class Locking:
         begun = time.monotonic()
         self._report(Step(verb="locking", subject=subject))
         resolution = Resolution(
-            request, asked, interpreter, uv=self.uv, home=self._home, universal=universal
+            request,
+            asked,
+            interpreter,
+            uv=self.uv,
+            home=self._home,
+            scope=("--universal", "--python-version", interpreter.minor) if universal else (),
         )
         table = resolution.table(kept, update)
         if resolution.warning:

@@ -33,6 +33,8 @@ UNFINISHED = "SCHEDULED"
 """What a run says whose data are still on their way; nobody takes it for lost or done."""
 OUT_OF_REACH = "NOT_IMPLEMENTED"
 RUN_NAME_TAG = "mlflow.runName"
+DONE = "done"
+"""Stands for a deleted experiment that is deleted in the target, too."""
 LARGEST = 1.7976931348623157e308
 
 
@@ -105,21 +107,22 @@ def transfer(
 
 
 def chosen(store: TrackingStore, scope: Scope) -> tuple[Experiment, ...]:
-    """Return the experiments of a scope that are not deleted, oldest first.
+    """Return the experiments of a scope, oldest first; deleted ones only where all are meant.
 
     Raises:
         UsageError: There is no experiment of a name.
     """
-    there = [e for e in store.experiments() if e.lifecycle == "active"]
-    names = {experiment.name for experiment in there}
+    there = store.experiments()
+    names = {experiment.name for experiment in there if experiment.lifecycle == "active"}
     for name in scope.experiments:
         if name not in names:
             raise UsageError(
                 f"there is no experiment named {name!r} in {store.uri}",
                 hint=f"there are: {', '.join(sorted(names))}",
             )
-    wanted = scope.experiments or names
-    return tuple(experiment for experiment in there if experiment.name in wanted)
+    if not scope.experiments:
+        return there
+    return tuple(experiment for experiment in there if experiment.name in scope.experiments)
 
 
 class Transfer:
@@ -145,6 +148,7 @@ class Transfer:
         self._dry_run = dry_run
         self._open: list[tuple[RunId, RunId, bool]] = []
         self._unlinked: dict[RunId, dict[str, str]] = {}
+        self._ending: list[str] = []
         self._models: list[tuple[LoggedModel, LoggedModel]] = []
         self._source_models = source.model_store
         self._target_models = target.model_store
@@ -152,6 +156,8 @@ class Transfer:
     def experiment(self, experiment: Experiment, reporter: Reporter) -> None:
         """Copy one experiment with its runs and models; what they refer to is linked later."""
         place = self._place(experiment)
+        if place == DONE:
+            return
         ids = [run.run_id for run in every_run(self.source, experiment.experiment_id)]
         for number, run_id in enumerate(reversed(ids), 1):
             reporter.report(Progress(line=f"{experiment.name}: run {number} of {len(ids)}"))
@@ -175,11 +181,15 @@ class Transfer:
             if self._dry_run:
                 return None
             there = self.target.create_experiment(experiment.name, tags=experiment.tags)
+        if there.lifecycle != "active" and experiment.lifecycle != "active":
+            return DONE  # deleting comes last
         if there.lifecycle != "active":
             raise StoreError(
                 f"the experiment {experiment.name!r} is deleted in {self.target.uri}",
                 hint="restore it there, or rename one of the two",
             )
+        if experiment.lifecycle != "active":
+            self._ending.append(there.experiment_id)
         return there.experiment_id
 
     # ------------------------------------------------------------------------------------ runs
@@ -365,6 +375,9 @@ class Transfer:
         for model, copy in self._models:
             self._link_metrics(model, copy)
         self._models.clear()
+        for experiment_id in self._ending:
+            self.target.delete_experiment(experiment_id)
+        self._ending.clear()
 
     def _link_lineage(self, run_id: RunId, made: RunId) -> None:
         here, there = self.source.lineage_store, self.target.lineage_store

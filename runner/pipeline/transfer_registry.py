@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from runner.ports import RegistryStore, TrackingStore
 
 
+PLACEHOLDER = "placeholder"
+"""The origin of versions that are made and deleted so that the next one gets its number."""
+
+
 def transfer_registry(copying: Transfer, *, dry_run: bool) -> None:
     """Copy what is registered. A copied version names the number that it had in a tag."""
     here, there = copying.source.registry_store, copying.target.registry_store
@@ -50,21 +54,39 @@ def _versions(
     made: RegisteredModel,
     places: Places,
 ) -> None:
-    copies = {
-        tagged: version
-        for version in there.versions(model.name)
-        if (tagged := version.tags.get(COPIED_FROM))
-    }
+    copies: dict[str, ModelVersion] = {}
+    for version in there.versions(model.name):
+        tagged = version.tags.get(COPIED_FROM, "")
+        if tagged == PLACEHOLDER:  # of a copy that was killed
+            there.delete_version(model.name, version.version)
+        elif tagged:
+            copies[tagged] = version
     for version in here.versions(model.name):
         copy = copies.get(version_origin(version))
         if copy is None:
-            copy = there.create_version(places.moved(version))
+            copy = _numbered(there, version, places)
         if (copy.stage, copy.description) != (version.stage, version.description):
             wanted = changed(copy, stage=version.stage, description=version.description)
             copy = there.update_version(changed(wanted, updated=version.updated))
         for alias, aliased in model.aliases.items():
             if aliased == version.version and made.aliases.get(alias) != copy.version:
                 there.set_alias(model.name, alias, copy.version)
+
+
+def _numbered(there: RegistryStore, version: ModelVersion, places: Places) -> ModelVersion:
+    """Add a version, under its own number unless that is taken: numbers are never given again."""
+    number = int(version_origin(version).partition("@")[0])
+    moved = places.moved(version)
+    tag = {COPIED_FROM: PLACEHOLDER}
+    while True:
+        last = max((v.version for v in there.versions(version.name)), default=0)
+        if last + 1 >= number:
+            break
+        empty = there.create_version(changed(moved, stage="None", description="", tags=tag))
+        there.delete_version(version.name, empty.version)
+        if empty.version + 1 >= number:
+            break
+    return there.create_version(moved)
 
 
 def version_origin(version: ModelVersion) -> str:

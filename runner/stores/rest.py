@@ -139,6 +139,35 @@ class RestStore:
         made = self._server.post("mlflow/experiments/create", document, repeatable=False)
         return self.experiment(str(made["experiment_id"]))
 
+    def update_experiment(
+        self, experiment_id: str, *, name: str | None = None, tags: Mapping[str, str] = EMPTY
+    ) -> Experiment:
+        """Change what is given and leave the rest, one request for each."""
+        rules.check_experiment("unchanged" if name is None else name, tags)
+        if name is not None:
+            document: dict[str, JSON] = {"new_name": rules.storable(name)}
+            self._change_experiment("update", experiment_id, document)
+        for key, value in tags.items():
+            document = {"key": key, "value": rules.storable(value)}
+            self._change_experiment("set-experiment-tag", experiment_id, document)
+        return self.experiment(experiment_id)
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        """Take a tag away; servers from MLflow 3 on can."""
+        self._change_experiment("delete-experiment-tag", experiment_id, {"key": key})
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Mark an experiment and its runs as deleted."""
+        self._change_experiment("delete", experiment_id, {})
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Take a deletion back."""
+        self._change_experiment("restore", experiment_id, {})
+
+    def _change_experiment(self, call: str, experiment_id: str, given: Mapping[str, JSON]) -> None:
+        document: dict[str, JSON] = {"experiment_id": experiment_id, **given}
+        self._server.post(f"mlflow/experiments/{call}", document)
+
     def create_run(self, run: TrackedRun) -> TrackedRun:
         """Add a run; the returned one has the id that the server chose."""
         run = completed(run)

@@ -106,9 +106,10 @@ class Server:
         body = json.dumps(document).encode()
         return self._json(Request(method="PATCH", path=_API + path, body=body))
 
-    def delete(self, path: str) -> None:
-        """Ask for a deletion."""
-        self._json(Request(method="DELETE", path=f"{_API}{quote(path)}"))
+    def delete(self, path: str, document: Mapping[str, JSON] | None = None) -> None:
+        """Ask for a deletion; ``document`` says of what, where the path does not."""
+        body = json.dumps(document).encode() if document else None
+        self._json(Request(method="DELETE", path=f"{_API}{quote(path)}", body=body))
 
     def put_file(self, path: str, content: BinaryIO, size: int) -> None:
         """Upload a file of a known size; tried again from its beginning."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from channel_server import serving
 from conda_channel import Channel, pure, standard_channel, standard_packages
 
 if TYPE_CHECKING:
@@ -179,3 +180,20 @@ def test_a_run_is_reproduced_from_its_lock(runproj: Path, project: Path) -> None
     again = json.loads(done.stdout)["reproduction"]
     locks = [recorded(project, {"run_id": i}, "conda-lock.yml") for i in (again, summary["run_id"])]
     assert locks[0] == locks[1]
+
+
+def test_offline_fetches_nothing(runproj: Path, project: Path) -> None:
+    with serving(project / "channel") as (host, handler):
+        text = ASKED.replace("./channel", f"http://{host}")
+        (project / "conda.yaml").write_text(text)
+        direct = {"http_proxy": "", "no_proxy": "127.0.0.1"}
+        done = call(runproj, project, "run", ".", "--offline", **direct)
+        assert done.returncode == 125
+        assert "offline" in done.stderr
+        assert handler.asked == []
+        assert call(runproj, project, "run", ".", **direct).returncode == 0
+        count = len(handler.asked)
+        (project / "conda.yaml").write_text(text.replace(", tool", ""))
+        done = call(runproj, project, "lock", "--offline", **direct)
+        assert done.returncode == 0, done.stderr
+        assert len(handler.asked) == count

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from channel_server import Handler, serving
 from conda_bench import CondaBench
 from packages import Bench
 
@@ -27,6 +28,13 @@ def conda(tmp_path: Path) -> Iterator[CondaBench]:
     before = {*store._LEASES}
     yield CondaBench(tmp_path)
     _end_leases(before)
+
+
+@pytest.fixture
+def served(conda: CondaBench) -> Iterator[tuple[str, type[Handler]]]:
+    """Serve the channel over HTTP; yield host and port, and the handler to set things on."""
+    with serving(conda.channel.path) as found:
+        yield found
 
 
 def _end_leases(before: set[str]) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +13,7 @@ from runner.errors import EnvError
 from runner.system.files import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from channel_server import Handler
     from conda_bench import CondaBench
 
 
@@ -83,48 +79,6 @@ def test_credentials_leave_the_urls(tmp_path: Path) -> None:
     header = "Basic " + base64.b64encode(b"me:p@ss").decode()
     assert channels.access.authorization == {"h/c": header}
     assert channels.access.mirrors == {"https://h/private": ("https://h/t/to-ken-1/private",)}
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves files, and wants a password for them where there is one."""
-
-    password: str | None = None
-    token: str | None = None
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        wanted = "Basic " + base64.b64encode(f"me:{self.password}".encode()).decode()
-        if self.password and self.headers.get("Authorization") != wanted:
-            self.send_error(401)
-            return
-        if self.token:
-            start = f"/t/{self.token}/"
-            if not self.path.startswith(start):
-                self.send_error(403)
-                return
-            self.path = self.path.removeprefix(start[:-1])
-        super().do_GET()
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def log_message(self, *_words: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def served(conda: CondaBench) -> Iterator[tuple[str, type[Handler]]]:
-    """Serve the channel over HTTP; yield host and port, and the handler to set things on."""
-    kind = type("OwnHandler", (Handler,), {"asked": []})
-    with ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(kind, directory=str(conda.channel.path))
-    ) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}", kind
-        server.shutdown()
-        thread.join()
 
 
 def test_packages_come_over_http(conda: CondaBench, served: tuple[str, type[Handler]]) -> None:
@@ -195,6 +149,7 @@ def test_offline_uses_what_was_fetched(
     assert len(handler.asked) == count
 
 
+@pytest.mark.slow
 def test_no_server_is_told_with_its_address(conda: CondaBench) -> None:
     with pytest.raises(EnvError, match=r"the channel cannot be reached \(http://127.0.0.1:9/"):
         conda.lock("tool", channels=("http://127.0.0.1:9/c",))

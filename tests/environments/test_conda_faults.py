@@ -15,7 +15,8 @@ from conda_channel import CondaPackage, File
 
 from runner.environments.catalog import Catalog
 from runner.environments.conda import contents, worker
-from runner.environments.conda.rattler import Rattler, failure
+from runner.environments.conda.complaints import failure
+from runner.environments.conda.rattler import Rattler
 from runner.environments.store import found, marker_path
 from runner.errors import EnvError
 

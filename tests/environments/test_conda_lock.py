@@ -120,8 +120,6 @@ def test_locks_are_made_for_other_platforms(conda: CondaBench) -> None:
     assert drawn(conda, "tool").changes == ()
     with pytest.raises(EnvError, match="'amiga' is no platform"):
         drawn(conda, "tool", platforms=["amiga"])
-    with pytest.raises(EnvError, match="the pip section can only be locked where it is to run"):
-        drawn(conda, "tool", platforms=["osx-arm64"], pip=("wheely",))
 
 
 def test_the_same_question_has_the_same_bytes(conda: CondaBench) -> None:

@@ -59,10 +59,10 @@ FLAGS = (
     run("--as-of", "2024-13-01", names=("2024-13-01",)),
     run("--as-of", "", names=("--as-of",)),
     run("--as-of", "commit", names=("commit",)),
-    run("-b", "moon", names=("moon", "local"), kind="plugin"),
-    run("-b", "", names=("local",), kind="plugin"),
-    run("--env-manager", "poetry", names=("poetry", "uv"), kind="plugin"),
-    run("--env-manager", "UV", names=("UV", "uv"), kind="plugin"),
+    run("-b", "moon", names=("moon", "local")),
+    run("-b", "", names=("local",)),
+    run("--env-manager", "poetry", names=("poetry", "uv")),
+    run("--env-manager", "UV", names=("UV", "uv")),
 )
 
 COMMANDS = (

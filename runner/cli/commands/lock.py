@@ -11,9 +11,9 @@ from runner.model.lock import LockRequest
 from runner.model.spec import CondaSpec
 from runner.pipeline.request import parsed_reference
 from runner.settings import settings
+from runner.stages.date import as_of
 from runner.stages.fetch import fetch
 from runner.stages.load import load
-from runner.stages.lock import as_of
 from runner.system.files import write_whole
 
 TYPE_CHECKING = False
@@ -62,6 +62,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="conda: lock for this platform (linux-64, osx-arm64, ...); repeat for more",
     )
+    add("--offline", action="store_true", help="fetch nothing: use what was fetched before")
     add("--check", action="store_true", help="only say whether the lock fits")
     add("-o", "--output", metavar="FILE", help="write there; '-' is standard output")
     add("--json", action="store_true", help="print the result as JSON")
@@ -70,7 +71,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def call(options: Namespace, console: Console) -> int:
     """Lock the project, or check its lock."""
-    found = settings()
+    found = settings(offline=options.offline)
     services = Application(found, TerminalReporter(console))
     if options.uri == "diff" and options.files:
         return _compared(services.project_locks, options, console)

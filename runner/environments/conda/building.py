@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import time
@@ -13,6 +14,7 @@ from runner.environments.conda import contents, external, lockfile
 from runner.environments.conda.activation import activation, write_state
 from runner.environments.conda.builder import EMBEDDED
 from runner.environments.conda.channels import Channels
+from runner.environments.conda.configuration import LINK_SCRIPTS
 from runner.environments.conda.pip_part import PipPart
 from runner.environments.conda.platforms import platform_here, unmet
 from runner.environments.conda.rattler import Rattler
@@ -20,13 +22,15 @@ from runner.environments.conda.remembered import recall
 from runner.environments.installed import distributions
 from runner.environments.store import disk_trouble, opened
 from runner.errors import EnvError
-from runner.model.event import Step, StepDone
+from runner.model.event import Step, StepDone, Warned
+from runner.model.spec import Problem
 from runner.system.files import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.environments.conda.lockfile import Package
+    from runner.environments.conda.remembered import Note
     from runner.environments.store import Marker
     from runner.model.lock import PackageLock
     from runner.ports import Reporter
@@ -71,7 +75,7 @@ class CondaBuilding:
         self._report(Step(verb="building", subject=subject))
         self._check_system(conda)
         if lock.builder == EMBEDDED:
-            self._link(conda, prefix, plan["channels"], held)
+            self._link(conda, prefix, note, plan["channels"], held)
         else:
             external.install(
                 lock.builder, conda, prefix,
@@ -93,12 +97,25 @@ class CondaBuilding:
                 raise EnvError(f"{package.name} cannot run here: {reason}")
 
     def _link(
-        self, conda: Sequence[Package], prefix: str, channels: Sequence[str], held: Lock
+        self, conda: Sequence[Package], prefix: str, note: Note, channels: Sequence[str], held: Lock
     ) -> None:
-        rows = [lockfile.as_row(package) for package in conda]
+        scripts = bool(note.get("link_scripts"))
         access = Channels(self._environ).access_to(channels)
-        rattler = Rattler(home=self._home, environ=self._environ)
+        rattler = Rattler(home=self._home, environ=self._environ, link_scripts=scripts)
+        rows = [lockfile.as_row(package) for package in conda]
         rattler.install(rows, prefix, access, platform=platform_here(), keep=(held.descriptor,))
+        if not scripts and (names := _link_scripts(prefix)):
+            self._report(
+                Warned(
+                    problem=Problem(
+                        severity="warning",
+                        rule="link-scripts",
+                        message=f"scripts that packages would run when they are linked were not "
+                        f"run: {', '.join(names)}",
+                        hint=f"{LINK_SCRIPTS}=1 has them run; what they do is not reproducible",
+                    )
+                )
+            )
 
     def _described(
         self,
@@ -151,9 +168,16 @@ class CondaBuilding:
             "packages": rows,
         }
 
-    def _report(self, event: Step | StepDone) -> None:
+    def _report(self, event: Step | StepDone | Warned) -> None:
         if self._reporter:
             self._reporter.report(event)
+
+
+def _link_scripts(prefix: str) -> list[str]:
+    """Return the names of the scripts that packages bring to be run when they are linked."""
+    names = glob.glob(os.path.join(glob.escape(prefix), "bin", ".*-link.sh"))
+    linking = (os.path.basename(name) for name in names)
+    return sorted(n for n in linking if n.endswith(("-post-link.sh", "-pre-link.sh")))
 
 
 def _finish(prefix: str) -> None:

@@ -1,7 +1,6 @@
 """Channels as people write them -> URLs, as conda and its configuration file have it.
 
-Source: https://docs.conda.io/projects/conda/en/latest/user-guide/configuration/settings.html. Of a
-configuration only those keys are read that say where packages come from.
+Source: https://docs.conda.io/projects/conda/en/latest/user-guide/configuration/settings.html.
 """
 
 from __future__ import annotations
@@ -9,14 +8,13 @@ from __future__ import annotations
 import base64
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from runner.environments.conda.remembered import configuration_files
+from runner.environments.conda.configuration import Configuration
 from runner.errors import EnvError
-from runner.model.value import Value
+from runner.model.value import EMPTY, Value
 from runner.redaction import without_credentials
-from runner.system.files import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,42 +40,54 @@ class Channel(Value):
 class Access(Value):
     """What the worker needs beyond public URLs; full of secrets, never shown.
 
-    ``authorization`` maps ``host/path`` to a header, ``mirrors`` a URL to those to ask instead.
+    ``authorization`` maps ``host/path`` to a header, ``mirrors`` a URL to those to ask instead;
+    ``variables`` name proxies and certificates; ``insecure`` has nobody's certificate checked.
     """
 
-    authorization: Mapping[str, str]
-    mirrors: Mapping[str, tuple[str, ...]]
+    authorization: Mapping[str, str] = EMPTY
+    mirrors: Mapping[str, tuple[str, ...]] = EMPTY
+    variables: Mapping[str, str] = EMPTY
     offline: bool = False
+    insecure: bool = False
 
 
 class Channels:
     """The channels of a project, in the light of the user's configuration."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._rc = _configuration(environ)
-        self._environ = environ
+        self.configuration = Configuration(environ)
         self.authorization: dict[str, str] = {}
         self.mirrors: dict[str, tuple[str, ...]] = {}
-        for url, replacements in _table(self._rc.get("mirrored_channels")).items():
-            self.mirrors[self._plain(self._location(str(url), "/"))] = tuple(
-                map(str, replacements if isinstance(replacements, list) else [replacements])
+        for url, others in self.configuration.table("mirrored_channels").items():
+            self.mirrors[self._plain(self._location(url, "/"))] = tuple(
+                map(str, others if isinstance(others, list) else [others])
             )
 
     @property
     def access(self) -> Access:
-        """What is needed to fetch from the channels that were read so far."""
-        rc, variable = bool(self._rc.get("offline")), self._environ.get("CONDA_OFFLINE", "")
+        """What is needed to fetch from the channels that were read so far.
+
+        Raises:
+            EnvError: Passwords would go to servers that nobody checked.
+        """
+        said = self.configuration
+        if said.trusts_anybody and self.authorization:
+            raise EnvError(
+                "'ssl_verify' is off, and a password in a channel's URL would go to anybody",
+                hint="name the certificate in 'ssl_verify', or set SSL_CERT_FILE",
+            )
         return Access(
             authorization=self.authorization,
             mirrors=self.mirrors,
-            offline=rc or variable.lower() in {"1", "true", "yes", "on"},
+            variables=said.network,
+            offline=said.is_set("offline"),
+            insecure=said.trusts_anybody,
         )
 
     @property
     def configured(self) -> tuple[str, ...]:
         """The channels that the user's configuration names."""
-        listed = self._rc.get("channels")
-        return tuple(map(str, listed)) if isinstance(listed, list) else ()
+        return self.configuration.names("channels")
 
     def access_to(self, names: Iterable[str]) -> Access:
         """Return what is needed to fetch from channels; folders need nothing."""
@@ -103,9 +113,9 @@ class Channels:
 
     def channel(self, name: str, directory: str) -> Channel:
         """Return one channel by its name, URL or path."""
-        several = _table(self._rc.get("custom_multichannels")).get(name)
+        several = self.configuration.table("custom_multichannels").get(name)
         if name == "defaults" and several is None:
-            several = self._rc.get("default_channels") or DEFAULTS
+            several = self.configuration.names("default_channels") or DEFAULTS
         if isinstance(several, list | tuple) and several:
             urls = tuple(self._plain(self._location(str(one), directory)) for one in several)
             return Channel(name=name, urls=urls)
@@ -121,15 +131,14 @@ class Channels:
             if not os.path.isdir(path):
                 raise EnvError(f"the channel {name!r} is no folder", where=path)
             return f"file://{quote(path)}"
-        first, _, rest = name.partition("/")
-        custom = _table(self._rc.get("custom_channels"))
-        for key in (name, first):
+        custom = self.configuration.table("custom_channels")
+        for key in (name, name.partition("/")[0]):
             if key in custom:
                 return f"{str(custom[key]).rstrip('/')}/{name}"
         if name.startswith("pkgs/"):
             return f"https://repo.anaconda.com/{name}"
-        del rest
-        return f"{str(self._rc.get('channel_alias') or ALIAS).rstrip('/')}/{name}"
+        alias = str(self.configuration.value("channel_alias") or ALIAS)
+        return f"{alias.rstrip('/')}/{name}"
 
     def _plain(self, url: str) -> str:
         """Take credentials out of a URL and note how to present them."""
@@ -146,29 +155,3 @@ class Channels:
         if path != parts.path:
             self.mirrors[plain] = (urlunsplit((parts.scheme, host, parts.path, "", "")),)
         return plain
-
-
-def _table(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _configuration(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return conda's configuration: of files that say the same the later ones win.
-
-    Raises:
-        EnvError: A file is no YAML.
-    """
-    import yaml
-
-    found: dict[str, Any] = {}
-    for path in configuration_files(environ):
-        try:
-            content = yaml.safe_load(read(path))
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
-            continue
-        except (yaml.YAMLError, ValueError) as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{path}:{mark.line + 1}" if mark else path
-            raise EnvError("conda's configuration file is no YAML", where=where) from None
-        found |= _table(content)
-    return found

@@ -12,7 +12,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from runner.environments.conda.builder import EMBEDDED
-from runner.environments.conda.rattler import clean
+from runner.environments.conda.complaints import clean
 from runner.errors import EnvError
 from runner.system.files import Lock, cache_directory
 from runner.system.process import run

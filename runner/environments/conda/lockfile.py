@@ -303,7 +303,11 @@ def as_row(package: Package) -> dict[str, Any]:
 
 
 def base_digest(
-    found: Sequence[Package], *, variables: Mapping[str, str], as_of: str | None
+    found: Sequence[Package],
+    *,
+    variables: Mapping[str, str],
+    as_of: str | None,
+    link_scripts: bool = False,
 ) -> str:
     """Return the digest of what an environment holds, without hosts: mirrors serve the same."""
     rows: JSON = [
@@ -317,6 +321,7 @@ def base_digest(
         "packages": rows,
         "variables": {**variables},
         "as_of": as_of if any(p.manager == "pip" for p in found) else None,
+        **({"link_scripts": True} if link_scripts else {}),
     }
     return digest(document)
 

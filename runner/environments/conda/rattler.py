@@ -1,41 +1,43 @@
-"""Talking to the worker that rattler lives in, and turning its complaints into ours."""
+"""Talking to the worker that rattler lives in."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from runner.environments.conda import worker
+from runner.environments.conda.channels import Access
+from runner.environments.conda.complaints import clean, failure
+from runner.environments.conda.configuration import Configuration
 from runner.errors import EnvError
-from runner.redaction import without_credentials
 from runner.system.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runner.environments.conda.channels import Access, Channel
+    from runner.environments.conda.channels import Channel
 
 SOLVE_SECONDS = 600
 HTTP_SECONDS = 120
 FOREIGN = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH"})
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"`)>]+")
-UNREACHABLE = ("error sending request", "dns error", "tcp connect error", "timed out",
-               "onnection refused", "Network is unreachable")  # fmt: skip
-
-
-class UnsolvableError(EnvError):
-    """Specifications that cannot be had together; the hint is the solver's own explanation."""
 
 
 class Rattler:
-    """Solves and links, each time in a process of its own."""
+    """Solves and links, each time in a process of its own.
 
-    def __init__(self, *, home: str, environ: Mapping[str, str]) -> None:
+    ``link_scripts`` has post-link scripts of packages run. Files are hard links into the cache;
+    with ``always_copy`` in conda's configuration, copies.
+    """
+
+    def __init__(
+        self, *, home: str, environ: Mapping[str, str], link_scripts: bool = False
+    ) -> None:
         self._cache = os.path.join(home, "conda")
+        self._copies = Configuration(environ).is_set("always_copy")
+        self._link_scripts = link_scripts
         self._variables = {k: v for k, v in environ.items() if k not in FOREIGN}
         self._variables.setdefault("PATH", os.defpath)
 
@@ -62,10 +64,8 @@ class Rattler:
 
     def unsatisfied(self, specs: Sequence[str], packages: Sequence[Mapping[str, Any]]) -> list[str]:
         """Return those specifications that none of the packages satisfies."""
-        from runner.environments.conda.channels import Access
-
         request = {"specs": [*specs], "packages": [*packages]}
-        found: list[str] = self._call("unsatisfied", request, Access(authorization={}, mirrors={}))
+        found: list[str] = self._call("unsatisfied", request, Access())
         return found
 
     def install(
@@ -86,8 +86,8 @@ class Rattler:
             "packages": [*packages],
             "prefix": prefix,
             "platform": platform,
-            "hard_links": True,
-            "link_scripts": False,
+            "hard_links": not self._copies,
+            "link_scripts": self._link_scripts,
         }
         self._call("install", request, access, keep)
 
@@ -105,12 +105,13 @@ class Rattler:
             "authorization": {**access.authorization},
             "mirrors": {url: [*others] for url, others in access.mirrors.items()},
             "offline": access.offline,
+            "insecure": access.insecure,
             "http_seconds": HTTP_SECONDS,
             **request,
         }
         done = run(
             [sys.executable, "-I", os.path.abspath(worker.__file__), _place()],
-            variables=self._variables,
+            variables={**access.variables, **self._variables},
             directory="/",
             stdin=json.dumps(asked).encode(),
             keep=keep,
@@ -141,78 +142,3 @@ def _place() -> str:
             hint="pip install 'py-rattler>=0.28,<0.29'",
         )
     return os.path.dirname(os.path.dirname(found.origin))
-
-
-def clean(text: str) -> str:
-    """Take credentials out of every URL in a text."""
-    return URL.sub(lambda found: without_credentials(found[0]), text)
-
-
-def failure(answer: Mapping[str, Any]) -> EnvError:
-    """Turn what the worker said into an error."""
-    kind, words = answer["kind"], answer["words"]
-    text = clean(str(answer["error"]))
-    if kind == "SolverError":
-        return _unsolvable(text)
-    if kind == "MismatchError":
-        return _mismatch(*words)
-    if kind == "GoneError":
-        return _gone(words[0], words[1])
-    return _of_text(text or f"rattler failed: {kind}")
-
-
-def _of_text(text: str) -> EnvError:
-    """Find out what is behind an error that rattler tells in words only."""
-    address = URL.search(text)
-    where = address[0].rstrip(".:,)") if address else None
-    if re.search(r"hash mismatch", text, re.IGNORECASE):
-        return EnvError(f"a package does not have the locked hash: {_sentence(text)}", hint=CHANGED)
-    if "No space left" in text or "os error 28" in text:
-        return EnvError("the disk is full", hint="'runproj env prune' frees space")
-    if any(word in text for word in UNREACHABLE):
-        return EnvError(f"the channel cannot be reached ({where or 'offline'})", hint=OFFLINE)
-    return EnvError(_sentence(text))
-
-
-OFFLINE = (
-    "check the network and the proxy settings; with CONDA_OFFLINE=1 what was fetched before is used"
-)
-CHANGED = "the package changed after it was locked, or somebody tampers; 'runproj lock' locks anew"
-
-
-def _gone(name: str, url: str) -> EnvError:
-    return EnvError(
-        f"the package {name!r} is not where the lock says",
-        where=clean(url),
-        hint="'runproj lock' makes a new lock",
-    )
-
-
-def _mismatch(name: str, url: str, locked: str, found: str) -> EnvError:
-    short = 19
-    return EnvError(
-        f"{name!r} does not have the locked hash (locked {locked[:short]}…, "
-        f"found {found[:short]}…)",
-        where=clean(url),
-        hint=CHANGED,
-    )
-
-
-def _unsolvable(text: str) -> UnsolvableError:
-    """Say what cannot be had; the solver's own tree is the smallest set that conflicts."""
-    body = text.partition(":")[2].strip() or text
-    missing = re.search(r"No candidates were found for ([^\n.]+)", body)
-    if missing and body.count("\n") < 1:
-        return UnsolvableError(
-            f"no channel has {missing[1].strip(' *.')!r}",
-            hint="check the name, the version and the channels",
-        )
-    hint = body
-    if "__cuda" in body:
-        hint += "\nset CONDA_OVERRIDE_CUDA to the version that the machines have"
-    return UnsolvableError("the packages cannot be installed together", hint=hint)
-
-
-def _sentence(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return ": ".join(dict.fromkeys(lines[:3]))

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 NOTE_LAYOUT = 1
 NAME = "conda-lock.yml"
-VARIABLES = (*INDEX_VARIABLES, "CONDA_CHANNEL_ALIAS", "CONDA_OFFLINE")
+VARIABLES = (*INDEX_VARIABLES, "CONDA_CHANNEL_ALIAS", "CONDA_CHANNELS", "CONDA_DEFAULT_CHANNELS",
+             "RUNPROJ_LINK_SCRIPTS")  # fmt: skip
 """Variables that change what a solve finds, beside those that override virtual packages."""
 
 

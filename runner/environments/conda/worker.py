@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 JSON = dict[str, Any]
+OFFLINE = "network access is forbidden:"
+"""Starts the complaint about what is not in the cache while the network may not be used."""
 
 
 async def solve(asked: JSON) -> list[JSON]:
@@ -98,18 +100,34 @@ def _client(asked: JSON) -> Any:  # noqa: ANN401 - likewise
     from rattler import networking as net
 
     headers: dict[str, str] = asked["authorization"]
+    if asked["insecure"] and not asked["offline"]:
+        return net.Client.from_config(_trusting(asked["mirrors"]), user_agent="runproj",
+                                      timeout=asked["http_seconds"])  # fmt: skip
+
+    def forbidden(host: str, path: str) -> dict[str, str] | None:
+        raise OfflineError(f"{OFFLINE} {host}{path}")
 
     def authorization(host: str, path: str) -> dict[str, str] | None:
         best = max((k for k in headers if f"{host}{path}".startswith(k)), key=len, default=None)
         return {"Authorization": headers[best]} if best else None
 
-    chain: list[Any] = [net.RetryMiddleware(3)]
+    chain: list[Any] = [] if asked["offline"] else [net.RetryMiddleware(3)]
+    if asked["offline"]:
+        chain.append(net.AddHeadersMiddleware(forbidden))
     if asked["mirrors"]:
         chain.append(net.MirrorMiddleware(asked["mirrors"]))
     if headers:
         chain.append(net.AddHeadersMiddleware(authorization))
     chain += [net.AuthenticationMiddleware(), net.OciMiddleware(), net.GCSMiddleware()]
     return net.Client(chain, user_agent="runproj", timeout=asked["http_seconds"])
+
+
+def _trusting(mirrors: dict[str, list[str]]) -> Any:  # noqa: ANN401 - likewise
+    """Return rattler's configuration for who checks no certificates."""
+    import rattler
+
+    rows = [f"{json.dumps(url)} = {json.dumps(others)}\n" for url, others in mirrors.items()]
+    return rattler.Config.from_toml(f"tls-no-verify = true\n[mirrors]\n{''.join(rows)}")
 
 
 def _virtual(name: str, version: str, build: str = "0") -> Any:  # noqa: ANN401 - likewise
@@ -151,6 +169,10 @@ def _check_file(row: JSON) -> None:
         raise GoneError(row["name"], row["url"]) from None
     if found != row[kind]:
         raise MismatchError(row["name"], row["url"], f"{kind}:{row[kind]}", f"{kind}:{found}")
+
+
+class OfflineError(Exception):
+    """Something would have to be fetched, and nothing may be."""
 
 
 class GoneError(Exception):
