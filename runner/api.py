@@ -131,6 +131,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
     env_manager: str | None = None,
     build_image: bool = False,  # noqa: FBT001, FBT002 - MLflow's position for it
     *,
+    allow_host_access: bool = False,
     tags: Mapping[str, str] | None = None,
     tracking_uri: str | None = None,
     timeout: float | str | None = None,
@@ -159,6 +160,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
         run_name: The run's name.
         env_manager: ``uv``, ``virtualenv`` or ``local``.
         build_image: Build the project into the docker image.
+        allow_host_access: Let the container reach beyond itself, as ``--allow-host-access`` does.
         tags: Tags for the run.
         tracking_uri: Where to record; like ``--tracking-uri``.
         timeout: End the command after so many seconds (or ``"15m"``).
@@ -202,6 +204,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
             for name, value in (docker_args or {}).items()
         },
         build_image=build_image,
+        host_access=allow_host_access,
         storage=storage_dir or found.storage,
         experiment_name=name,
         experiment_id=identity,

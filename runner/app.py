@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from runner.model.project import RecordedSource
+    from runner.model.server import ServerOptions
     from runner.model.tracking import TrackedRun
     from runner.ports import (
         Backend,
+        CommitHistory,
         Endpoint,
         EnvironmentBuilder,
         EnvironmentCatalog,
@@ -25,14 +28,25 @@ if TYPE_CHECKING:
         SourceRestorer,
         TrackingStore,
     )
+    from runner.serving.accounts import Accounts
+    from runner.serving.team_server import TeamServer
     from runner.settings import Settings
 
-MANAGERS = ("uv", "virtualenv", "rattler", "local")
+MANAGERS = ("uv", "virtualenv", "rattler", "docker", "local")
 """The environment builders; ``local`` uses what the host has and builds nothing."""
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
 OFFLINE = {"UV_OFFLINE": "1", "CONDA_OFFLINE": "1"}
 """What uv and we ourselves understand as a ban on fetching packages."""
+
+SERVERS = ("http://", "https://")
+CREDENTIALS = frozenset(
+    {
+        "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    }
+)  # fmt: skip
+"""Variables with which the configured server is asked."""
 
 
 class Application:
@@ -42,6 +56,7 @@ class Application:
         self.settings = settings
         self.reporter = reporter
         self._store: TrackingStore | None = None
+        self._others: list[TrackingStore] = []
 
     @property
     def home(self) -> str:
@@ -104,6 +119,10 @@ class Application:
             return CondaBuilder(
                 manager=name, home=self.home, environ=self._for_packages, reporter=self.reporter
             )
+        if name == "docker":
+            from runner.environments.docker.builder import DockerBuilder
+
+            return DockerBuilder(home=self.home, environ=self.environ, reporter=self.reporter)
         if name == "local":
             from runner.environments.host import HostBuilder
 
@@ -126,6 +145,12 @@ class Application:
         from runner.environments.mixing import Mixer
 
         return Mixer()
+
+    def history(self, recorded: RecordedSource) -> CommitHistory:
+        """Return the commits of the repository that a run's files came from."""
+        from runner.sources.history import History
+
+        return History(recorded, home=self.home, environ=self.environ, reporter=self.reporter)
 
     @property
     def project_locks(self) -> ProjectLocks:
@@ -155,10 +180,35 @@ class Application:
             )
         return self._store
 
+    def opened(self, uri: str) -> TrackingStore:
+        """Open another store, as it is; it is the caller's to close."""
+        from runner.stores.opening import open_store
+
+        return open_store(uri, directory=self.settings.directory, environ=self.environ)
+
+    def store_at(self, uri: str) -> TrackingStore:
+        """Open another store, which may turn out to be the same one.
+
+        Credentials that are meant for the configured server are not shown to another one.
+        """
+        from runner.redaction import without_credentials
+
+        if without_credentials(uri) == self.store.uri:
+            return self.store
+        from runner.stores.opening import open_store
+
+        environ = self.environ
+        if self.store.uri.startswith(SERVERS):
+            environ = {k: v for k, v in environ.items() if k not in CREDENTIALS}
+        other = open_store(uri, directory=self.settings.directory, environ=environ)
+        self._others.append(other)
+        return other
+
     def close(self) -> None:
-        """Let go of the store, if it was opened: a database is one file again."""
-        if self._store is not None:
-            self._store.close()
+        """Let go of the stores that were opened: a database is one file again."""
+        for store in (self._store, *self._others):
+            if store is not None:
+                store.close()
 
     @property
     def tracking_uri(self) -> str:
@@ -167,11 +217,23 @@ class Application:
 
     def endpoint(self, run: TrackedRun) -> Endpoint | None:
         """Bind an endpoint for a run's command; None when the store is a server itself."""
-        if self.store.uri.startswith(("http://", "https://")):
+        if self.store.uri.startswith(SERVERS):
             return None
         from runner.serving.endpoint import LoopbackEndpoint
 
         return LoopbackEndpoint(store=self.store, run=run, environ=self.environ)
+
+    def team_server(self, options: ServerOptions) -> TeamServer:
+        """Bind a server for a team on the store."""
+        from runner.serving.team_server import TeamServer
+
+        return TeamServer(self.store, options)
+
+    def accounts(self, path: str) -> Accounts:
+        """Return the accounts in a file."""
+        from runner.serving.accounts import Accounts
+
+        return Accounts(path)
 
 
 def utc_now() -> datetime:

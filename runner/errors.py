@@ -8,6 +8,7 @@
     ├── EnvError         the environment could not be locked or built             exit 125
     ├── BackendError     the job could not be submitted or followed               exit 125
     ├── StoreError       the run record could not be read or written              exit 125
+    │   └── FilterError  a filter or an order of a search makes no sense          exit 2
     └── PluginError      an adapter could not be loaded                           exit 125
 
 A command that runs and fails is not an error: it is an outcome.
@@ -103,6 +104,20 @@ class StoreError(RunprojError):
     ) -> None:
         super().__init__(message, where=where, hint=hint)
         self.status = status
+
+
+class FilterError(StoreError):
+    """A filter, an order or a column of a search makes no sense."""
+
+    code = "filter"
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, status="INVALID_PARAMETER_VALUE")
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be had just now: no answer, no sense in it, or no room. It may be later."""
 
 
 class PluginError(RunprojError):

@@ -131,6 +131,35 @@ class LockMixer(Protocol):
         """Return the first lock with the packages of these names as the second has them."""
 
 
+class CommitHistory(Protocol):
+    """The commits of the repository that a run's files came from."""
+
+    def commit(self, revision: str | None) -> str:
+        """Return the commit that a name means; None is the repository's current one.
+
+        Raises:
+            SourceError: There is no such commit.
+        """
+
+    def common_ancestor(self, one: str, other: str) -> str | None:
+        """Return the best commit that both have grown from; None when they share none."""
+
+    def middle(self, good: str, bad: str, passed_over: Iterable[str]) -> str | None:
+        """Return the commit after ``good`` that halves those up to ``bad``; None when none is left.
+
+        ``bad`` itself is never returned, nor are those to be passed over.
+        """
+
+    def between(self, good: str, bad: str) -> tuple[str, ...]:
+        """Return the commits after ``good`` up to ``bad``, the newest first."""
+
+    def tree(self, commit: str) -> str:
+        """Return the id of a commit's files: the same for commits that changed nothing."""
+
+    def subject(self, commit: str) -> str:
+        """Return the first line of a commit's message."""
+
+
 class EnvironmentCatalog(Protocol):
     """The environments that were built on this machine."""
 
@@ -186,6 +215,9 @@ class Backend(Protocol):
     def attach(self, locator: str) -> RunHandle:
         """Find a job again that another process submitted."""
 
+    def clear(self, *, dry_run: bool = False) -> Iterator[str]:
+        """Remove what is left of jobs that nobody can attach to; return a word about each."""
+
 
 class Artifacts(Protocol):
     """The files of one run. Paths are relative, with ``/``; none leaves the run's folder."""
@@ -226,6 +258,24 @@ class ExperimentStore(Protocol):
 
     def experiments(self) -> tuple[Experiment, ...]:
         """Return all of them, oldest first."""
+
+    def update_experiment(
+        self, experiment_id: str, *, name: str | None = None, tags: Mapping[str, str] = ...
+    ) -> Experiment:
+        """Change what is given and leave the rest; tags are added or replaced.
+
+        Raises:
+            StoreError: ``RESOURCE_ALREADY_EXISTS``, or the experiment is deleted.
+        """
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        """Take a tag away; StoreError ``RESOURCE_DOES_NOT_EXIST`` when there is none."""
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Mark an experiment and all its runs as deleted; their data stay."""
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Take a deletion back; all runs of the experiment are active again, as with MLflow."""
 
     def move_run(self, run_id: RunId, experiment_id: str) -> TrackedRun:
         """Put a run into another experiment, artifacts and all."""
@@ -334,8 +384,27 @@ class RegistryStore(Protocol):
     def registered_models(self) -> tuple[RegisteredModel, ...]:
         """Return all of them, by name."""
 
+    def update_registered_model(self, model: RegisteredModel) -> RegisteredModel:
+        """Write the description anew; tags and aliases have methods of their own."""
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """Give a model and its versions another name.
+
+        Raises:
+            StoreError: ``RESOURCE_ALREADY_EXISTS``: the new name is taken.
+        """
+
+    def delete_registered_model(self, name: str) -> None:
+        """Forget a name with all its versions; the files of the versions stay."""
+
+    def tag_registered_model(self, name: str, tags: Mapping[str, str | None]) -> None:
+        """Add or replace tags; None takes one away, without an error when it is not there."""
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let an alias name a version."""
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; no error when it is not there."""
 
     def create_version(self, version: ModelVersion) -> ModelVersion:
         """Add a version under the next number, whatever number the value has."""
@@ -346,9 +415,29 @@ class RegistryStore(Protocol):
     def update_version(self, version: ModelVersion) -> ModelVersion:
         """Write the stage and the description of a version anew."""
 
+    def delete_version(self, name: str, version: int) -> None:
+        """Forget a version and the aliases that name it; its number is never given again."""
+
+    def tag_version(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Add or replace tags of a version; None takes one away."""
+
+
+class OwnIds(Protocol):
+    """How to find things again in a store that chooses their ids itself."""
+
+    def run_tagged(self, experiment_id: str, key: str, value: str) -> TrackedRun | None:
+        """Return the run of an experiment, deleted or not, that has this tag; the oldest one."""
+
+    def model_tagged(self, experiment_id: str, key: str, value: str) -> LoggedModel | None:
+        """Return the logged model of an experiment that has this tag."""
+
 
 class TrackingStore(ExperimentStore, RunStore, Protocol):
     """Where runs, their data and their artifacts are kept."""
+
+    @property
+    def own_ids(self) -> OwnIds | None:
+        """How to find things whose ids the store chose; None where given ids are kept."""
 
     @property
     def uri(self) -> str:

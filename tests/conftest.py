@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from containers import bare_image, engine, python_image, registry, sh_image
 
 from tests.mlflow_clients import mlflow_python
 
-__all__ = ["mlflow_python"]
+__all__ = ["bare_image", "engine", "mlflow_python", "python_image", "registry", "sh_image"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

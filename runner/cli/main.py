@@ -8,6 +8,9 @@ Each subcommand is a module in ``runner.cli.commands`` with
     which does the work and returns the exit code,
 
 and, where it answers ``--help`` itself, ``OWN_HELP = True``; it is imported only when it is called.
+
+A group of subcommands is a package there with ``ACTIONS``, one-line helps by name, and a module of
+the same form for each; ``DEFAULT`` is the action that is meant when none is named.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ from runner.version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Sequence
-    from typing import NoReturn
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
 
 COMMANDS = {
     "run": "run a project and record the run",
@@ -33,12 +36,14 @@ COMMANDS = {
     "describe": "show entry points, parameters and environment",
     "lock": "resolve an environment and write its lock",
     "env": "list, show, verify or prune built environments",
-    "runs": "list runs, show one, read its output",
+    "runs": "list, show, compare, follow, export and edit runs",
     "reproduce": "run a recorded run again, and compare",
     "diff": "show in what two runs differ",
     "check": "tell what stands in the way of reproducing runs",
     "export": "pack a run into a bundle, to be run again elsewhere",
     "verify": "check the files of a bundle",
+    "server": "serve a tracking store to a team; manage its users",
+    "store": "copy tracking stores, compare what they hold",
     "doctor": "repair the records of killed runs; tidy up",
     "completion": "print a shell completion script",
 }
@@ -106,17 +111,53 @@ def _called(given: list[str], console: Console) -> int:
     if name not in COMMANDS:
         return _unknown(name, console)
     module = __import__(f"runner.cli.commands.{name}", fromlist=["call"])
-    parser = command_parser(name, helpful=not getattr(module, "OWN_HELP", False))
+    if hasattr(module, "__path__"):
+        return _called_in_group(name, module.ACTIONS, module.DEFAULT, given[1:], console)
+    return _obeyed(module, full_parser(name, COMMANDS[name], module), given[1:], console)
+
+
+def _called_in_group(
+    group: str, actions: Mapping[str, str], default: str, given: list[str], console: Console
+) -> int:
+    """Call one action of a group of subcommands."""
+    if given[:1] in (["-h"], ["--help"], ["help"]):
+        return _group_help(group, actions, default, console)
+    named = bool(given) and not given[0].startswith("-")
+    name = given[0] if named else default
+    if name not in actions:
+        return _unknown(name, console, actions, group)
+    module = action_module(group, name)
+    parser = full_parser(f"{group} {name}", actions[name], module)
+    return _obeyed(module, parser, given[1:] if named else given, console)
+
+
+def action_module(group: str, name: str) -> Any:  # noqa: ANN401 - modules have no types
+    """Import the module of one action of a group."""
+    return __import__(f"runner.cli.commands.{group}.{name}", fromlist=["call"])
+
+
+def full_parser(name: str, about: str, module: Any) -> ArgumentParser:  # noqa: ANN401
+    """Return the parser of a subcommand's module."""
+    parser = command_parser(name, about, helpful=not getattr(module, "OWN_HELP", False))
     module.arguments(parser)
+    return parser
+
+
+def _obeyed(
+    module: Any,  # noqa: ANN401
+    parser: ArgumentParser,
+    given: list[str],
+    console: Console,
+) -> int:
     try:
-        options = parser.parse_intermixed_args(given[1:])
+        options = parser.parse_intermixed_args(given)
     except SystemExit as stop:  # argparse has printed the help
         return int(stop.code or 0)
     console.quiet = bool(getattr(options, "quiet", False))
     return int(module.call(options, console))
 
 
-def command_parser(name: str, *, helpful: bool = True) -> ArgumentParser:
+def command_parser(name: str, about: str = "", *, helpful: bool = True) -> ArgumentParser:
     """Return an empty parser for one subcommand, with ``--help`` unless it has its own."""
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
@@ -136,9 +177,10 @@ def command_parser(name: str, *, helpful: bool = True) -> ArgumentParser:
                     hint = f"one of: {', '.join(action.choices)}"
             raise UsageError(message, hint=hint)
 
+    about = about or COMMANDS[name]
     return Parser(
         prog=f"runproj {name}",
-        description=COMMANDS[name][0].upper() + COMMANDS[name][1:] + ".",
+        description=about[0].upper() + about[1:] + ".",
         formatter_class=formatter,
         allow_abbrev=False,
         add_help=helpful,
@@ -167,10 +209,24 @@ def _help(console: Console) -> int:
     return 0
 
 
-def _unknown(name: str, console: Console) -> int:
+def _group_help(group: str, actions: Mapping[str, str], default: str, console: Console) -> int:
+    width = max(map(len, actions))
+    console.say(f"usage: runproj {group} ACTION [OPTIONS]\n")
+    console.say(f"{COMMANDS[group][0].upper()}{COMMANDS[group][1:]}.\n\nactions:")
+    for name, text in actions.items():
+        console.say(f"  {name.ljust(width)}  {text}" + "  (the default)" * (name == default))
+    console.say(f"\n'runproj {group} ACTION --help' tells more.")
+    return 0
+
+
+def _unknown(
+    name: str, console: Console, known: Mapping[str, str] = COMMANDS, group: str = ""
+) -> int:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean 'runproj {near[0]}'?" if near else "'runproj --help' lists them"
-    console.complain(UsageError(f"there is no command {name!r}", hint=hint))
+    start = f"runproj {group} ".rstrip()
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean '{start} {near[0]}'?" if near else f"'{start} --help' lists them"
+    what = f"'{start}' has no action {name!r}" if group else f"there is no command {name!r}"
+    console.complain(UsageError(what, hint=hint))
     return 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runner.model.event import Ended, Opened, Progress, Started, Step, StepDone, Warned
+from runner.model.event import Ended, Noted, Opened, Progress, Started, Step, StepDone, Warned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
 COLOUR_OF = {"FINISHED": "green", "FAILED": "red", "KILLED": "yellow"}
+NARROW = 20
+"""Nobody reads tables on a terminal that has fewer columns; it does not know its width."""
 
 
 class Console:
@@ -28,6 +30,7 @@ class Console:
 
     def __init__(self, environ: Mapping[str, str], *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._environ = environ
         self.live = sys.stderr.isatty() and not environ.get("CI")
         plain = environ.get("NO_COLOR") or environ.get("TERM") == "dumb"
         self._colour_out = sys.stdout.isatty() and not plain
@@ -42,6 +45,53 @@ class Console:
         import json
 
         print(json.dumps(document, indent=2, ensure_ascii=not _speaks_utf8()))
+
+    def write(self, text: str) -> None:
+        """Write a piece of result as it is."""
+        sys.stdout.write(text)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the results go to somebody who looks at them."""
+        return sys.stdout.isatty()
+
+    @property
+    def room(self) -> tuple[int, int] | None:
+        """The columns and lines of the terminal that results go to; None when it is none."""
+        import os
+
+        if not self.is_terminal:
+            return None
+        try:
+            columns, lines = os.get_terminal_size(sys.stdout.fileno())
+        except OSError:
+            return None
+        given = self._environ.get("COLUMNS", "")
+        columns = int(given) if given.isdecimal() and int(given) else columns
+        return (columns, lines) if columns >= NARROW else None
+
+    @property
+    def speaks_utf8(self) -> bool:
+        """Whether the results may hold any character."""
+        return _speaks_utf8()
+
+    def redraw(self, text: str) -> None:
+        """Replace what stands on the terminal by a text that fits on it."""
+        lines = "".join(f"{line}\x1b[K\r\n" for line in text.splitlines())
+        sys.stdout.write(f"\x1b[H{lines}\x1b[J")
+        sys.stdout.flush()
+
+    def borrow(self, *, screen: bool) -> None:
+        """Take the terminal's second screen, or give it back with what stood there before."""
+        sys.stdout.write("\x1b[?1049h\x1b[?25l" if screen else "\x1b[?25h\x1b[?1049l")
+        sys.stdout.flush()
+
+    def agrees(self, question: str) -> bool | None:
+        """Ask a yes-or-no question on the terminal; None when nobody is there to answer."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return None
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def pour(self, content: bytes) -> None:
         """Hand on bytes of result as they are."""
@@ -90,7 +140,7 @@ class TerminalReporter:
         self._console = console
         self._last: list[str] = []
 
-    def report(self, event: Event) -> None:
+    def report(self, event: Event) -> None:  # noqa: C901 - one case an event
         """Say what happened."""
         tell = self._console.tell
         match event:
@@ -105,6 +155,8 @@ class TerminalReporter:
                 tell(f"{verb} {subject}: done in {seconds:.1f} s", colour="dim")
             case Warned(problem=problem):
                 tell(str(problem), colour="yellow")
+            case Noted(message=message):
+                tell(message, colour="dim")
             case Opened(run_id=run_id, run_name=name):
                 tell(f"run {name} ({run_id})", colour="bold")
             case Started(script=script):

@@ -70,7 +70,7 @@ def environment_line(spec: EnvironmentSpec) -> str:
     from runner.model.spec import CondaSpec, DockerSpec
 
     if isinstance(spec, DockerSpec):
-        return f"docker image {spec.image}"
+        return f"docker image {spec.image or spec.dockerfile or spec.context}"
     if isinstance(spec, CondaSpec):
         return f"conda, {spec.origin}: {len(spec.packages)} packages"
     python = f"Python {spec.python}" if spec.python else "Python"

@@ -1,4 +1,4 @@
-"""Runs as tables, pages and JSON: values in, text out."""
+"""Runs as words, pages and JSON: values in, text out."""
 
 from __future__ import annotations
 
@@ -14,27 +14,17 @@ if TYPE_CHECKING:
     from runner.model.tracking import Metric, TrackedRun
 
 SHORT_ID = 8
-WIDEST = 40
-HEADER = ("RUN", "STATUS", "STARTED", "TOOK", "EXPERIMENT", "NAME", "SOURCE")
+NOTE = "mlflow.note.content"
+"""The tag that MLflow's UI shows as a run's description, in Markdown."""
+COLOURS = {
+    "RUNNING": "blue",
+    "SCHEDULED": "blue",
+    "FINISHED": "green",
+    "FAILED": "red",
+    "KILLED": "yellow",
+    "deleted": "dim",
+}
 MINUTE, HOUR, DAY = 60, 3600, 86400
-
-
-def rows(
-    runs: Sequence[TrackedRun], experiments: Mapping[str, str], now: datetime
-) -> Iterator[tuple[str, ...]]:
-    """Return the cells of a table of runs; ``experiments`` are names by id."""
-    width = id_width([run.run_id for run in runs])
-    for run in runs:
-        experiment = experiments.get(run.experiment_id, run.experiment_id)
-        yield (
-            run.run_id[:width],
-            run.status if run.lifecycle == "active" else "deleted",
-            moment(run.started),
-            took(run, now),
-            clipped(experiment),
-            clipped(run.name),
-            clipped(source(run)),
-        )
 
 
 def id_width(ids: Sequence[str]) -> int:
@@ -43,6 +33,21 @@ def id_width(ids: Sequence[str]) -> int:
     while len({i[:width] for i in ids}) < len(set(ids)):
         width += 1
     return width
+
+
+def shown_status(run: TrackedRun) -> str:
+    """Return a run's status; that it is deleted counts more than how it ended."""
+    return run.status if run.lifecycle == "active" else "deleted"
+
+
+def status_colour(status: str) -> str | None:
+    """Return the colour that says at a glance how a run is."""
+    return COLOURS.get(status)
+
+
+def user(run: TrackedRun) -> str:
+    """Return who ran it."""
+    return run.user or run.tags.get("mlflow.user", "")
 
 
 def source(run: TrackedRun) -> str:
@@ -106,22 +111,37 @@ def size(count: int) -> str:
     return f"{amount:.1f} TB"
 
 
-def printable(text: str) -> str:
-    """Return a text without anything that a terminal would obey, on one line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def clipped(text: str, width: int = WIDEST) -> str:
-    """Return a text fit for a cell."""
-    shown = printable(text)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
-
-
 def number(metric: Metric) -> str:
     """Return a measured value with as many digits as it has."""
     return f"{metric.value:.10g}"
+
+
+def short_number(metric: Metric | None) -> str:
+    """Return a measured value as tables show it; nothing where none was measured."""
+    return "" if metric is None else f"{metric.value:.6g}"
+
+
+def course(history: Sequence[Metric]) -> list[JSON]:
+    """Return a metric's history as a JSON document."""
+    return [
+        {"step": m.step, "value": finite(m.value), "time": instant(m.timestamp)} for m in history
+    ]
+
+
+def extremes(history: Sequence[Metric]) -> tuple[str, str]:
+    """Return the smallest and the largest value of a history; ``nan`` when there is no number."""
+    values = [m.value for m in history if not math.isnan(m.value)] or [math.nan]
+    return f"{min(values):.6g}", f"{max(values):.6g}"
+
+
+def measured(metric: Metric | None) -> JSON:
+    """Return a measured value as JSON knows it."""
+    return None if metric is None else finite(metric.value)
+
+
+def rounded(seconds: float | None) -> float | None:
+    """Return a duration to the millisecond."""
+    return None if seconds is None else round(seconds, 3)
 
 
 def page(
@@ -136,8 +156,8 @@ def page(
     if run.ended is not None:
         yield "ended", moment(run.ended)
     yield "took", took(run, now)
-    if user := run.user or run.tags.get("mlflow.user", ""):
-        yield "user", user
+    if who := user(run):
+        yield "user", who
     if parent := run.tags.get("mlflow.parentRunId"):
         yield "parent", parent
     yield from _origin(run, record)
@@ -202,7 +222,6 @@ def _ago(milliseconds: int, now: datetime) -> str:
 
 def summary(run: TrackedRun, experiment: str, now: datetime) -> dict[str, JSON]:
     """Return a run as a JSON document; times are ISO 8601 in UTC."""
-    seconds = duration(run, now)
     return {
         "run_id": run.run_id,
         "name": run.name,
@@ -212,12 +231,12 @@ def summary(run: TrackedRun, experiment: str, now: datetime) -> dict[str, JSON]:
         "lifecycle": run.lifecycle,
         "started": instant(run.started),
         "ended": instant(run.ended),
-        "duration": None if seconds is None else round(seconds, 3),
-        "user": run.user or run.tags.get("mlflow.user", ""),
+        "duration": rounded(duration(run, now)),
+        "user": user(run),
         "artifact_uri": run.artifact_uri,
         "params": dict(run.params),
         "metrics": {
-            key: {"value": _finite(m.value), "step": m.step, "time": instant(m.timestamp)}
+            key: {"value": finite(m.value), "step": m.step, "time": instant(m.timestamp)}
             for key, m in run.metrics.items()
         },
         "tags": dict(run.tags),
@@ -240,7 +259,7 @@ def instant(milliseconds: int | None) -> str | None:
     return exact.isoformat(timespec="milliseconds")
 
 
-def _finite(value: float) -> JSON:
+def finite(value: float) -> JSON:
     """Return a number as JSON knows it; the others as text, like MLflow's REST API."""
     if math.isnan(value):
         return "NaN"

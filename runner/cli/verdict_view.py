@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 
-from runner.pipeline.verdict import HEADER, row, summary, telling, verdict_document
+from runner.pipeline.verdict import (
+    HEADER,
+    bisection_sentence,
+    row,
+    summary,
+    telling,
+    verdict_document,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,8 +57,7 @@ def _show_bisection(bisection: Bisection, console: Console) -> None:
     trials = f"{bisection.trials} run{'s' * (bisection.trials != 1)}"
     console.say()
     if bisection.names:
-        names = ", ".join(bisection.names)
-        console.say(f"bisection: {names} makes the run diverge, found with {trials}")
+        console.say(f"bisection: {bisection_sentence(bisection)}, found with {trials}")
     else:
         console.say(f"bisection: {bisection.detail} ({trials})")
 

@@ -44,7 +44,7 @@ def chosen_environment(
         return None
     key = given[0]
     if key == "docker_env":
-        return docker_environment(document, findings)
+        return docker_environment(document, files, findings)
     if not isinstance(data[key], str):
         return None
     return _EnvironmentFile(document, key, findings).read(files)

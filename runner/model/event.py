@@ -40,6 +40,12 @@ class Warned(Value):
     problem: Problem
 
 
+class Noted(Value):
+    """Runproj has decided something that whoever watches should know; nothing is odd."""
+
+    message: str
+
+
 class Opened(Value):
     """The run has a record from now on."""
 
@@ -63,4 +69,4 @@ class Ended(Value):
 
 
 if TYPE_CHECKING:
-    Event: TypeAlias = Step | Progress | StepDone | Warned | Opened | Started | Ended
+    Event: TypeAlias = Step | Progress | StepDone | Warned | Noted | Opened | Started | Ended

@@ -8,10 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
+    from typing import Literal
 
     from runner.model.lock import RecordedLock
     from runner.model.project import ProjectReference, WorkingTree
-    from runner.model.spec import EntryPoint, Problem, ProjectSpec
+    from runner.model.spec import CodePlacement, EntryPoint, Problem, ProjectSpec
     from runner.model.value import Digest, RunId
 
 
@@ -22,6 +23,7 @@ class RunRequest(Value):
     the directory that relative paths of the caller are relative to. ``environment_manager`` is
     ``None`` when Runproj may choose. ``timeout`` limits the command, not the preparation.
     ``recorded_lock`` is the lock of an earlier run, to be used instead of any other.
+    ``host_access`` lets a container reach beyond itself (``Container.powers``).
     """
 
     reference: ProjectReference
@@ -46,6 +48,7 @@ class RunRequest(Value):
     parent: RunId | None = None
     timeout: timedelta | None = None
     clean_variables: bool = True
+    host_access: bool = False
     recorded_lock: RecordedLock | None = None
 
 
@@ -96,8 +99,50 @@ class Command(Value):
         return self.argv[-1]
 
 
+class Mount(Value):
+    """Something of the host inside a container, at the absolute path ``target``.
+
+    ``kind`` is ``bind`` (``source`` is an absolute path of the host), ``volume`` (the engine's
+    volume of that name, a new one without a name) or ``tmpfs``. ``options`` are those of
+    ``docker run -v`` beyond ``ro`` and ``rw``.
+    """
+
+    kind: Literal["bind", "volume", "tmpfs"]
+    source: str = ""
+    target: str
+    read_only: bool = False
+    options: tuple[str, ...] = ()
+
+
+class Container(Value):
+    """How the container of a run is made, all but its image.
+
+    ``variables`` are set as they are, ``copied`` names those of the caller to hand in: their values
+    are nowhere but in the caller's environment. ``settings`` are what ``docker run`` was asked for
+    beyond that, by option. ``user`` is as in ``docker run``, or ``caller`` (whoever runs Runproj,
+    so that files in volumes are his) or ``image`` (whom the image names). ``powers`` are sentences,
+    each about one thing that lets the command reach beyond its container.
+    """
+
+    code: CodePlacement = "copy"
+    mounts: tuple[Mount, ...] = ()
+    variables: Mapping[str, str] = EMPTY
+    copied: tuple[str, ...] = ()
+    network: str | None = None
+    user: str = "caller"
+    platform: str | None = None
+    directory: str | None = None
+    settings: Mapping[str, object] = EMPTY
+    powers: tuple[str, ...] = ()
+
+
 class Draft(Value):
-    """A request that is known to be sound: what will run is clear, its environment not yet."""
+    """A request that is known to be sound: what will run is clear, its environment not yet.
+
+    ``container`` is there when the environment is an image.
+    ``as_of`` hides packages uploaded later; ``is_dated_by_commit`` says that nobody asked for that
+    date: it is when the commit was made.
+    """
 
     request: RunRequest
     tree: WorkingTree
@@ -106,4 +151,6 @@ class Draft(Value):
     command: Command
     builder: str
     as_of: datetime | None = None
+    container: Container | None = None
+    is_dated_by_commit: bool = False
     warnings: tuple[Problem, ...] = ()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from runner.model.lock import Environment
-    from runner.model.plan import Command
+    from runner.model.plan import Command, Container
     from runner.model.value import Digest, RunId
 
     RunStatus: TypeAlias = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -34,6 +34,8 @@ class Job(Value):
     ``stderr`` are the log files to write. ``orphan`` says what the supervisor does when the process
     that follows the job dies: ``end`` the command or let it ``continue``. ``leases`` are open file
     descriptors whose locks must hold as long as the command runs (the working tree's, for one).
+    ``container`` says how to make one, where ``environment`` is an image; ``files`` are then those
+    of ``directory`` that belong to the project (``None``: all of them).
     """
 
     run_id: RunId
@@ -47,6 +49,8 @@ class Job(Value):
     timeout: timedelta | None = None
     orphan: Literal["end", "continue"] = "end"
     leases: tuple[int, ...] = ()
+    container: Container | None = None
+    files: tuple[str, ...] | None = None
 
 
 class Usage(Value):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from runner.model.value import EntryPointName
 
     ParameterType = Literal["string", "int", "float", "bool", "path", "uri"]
+    Pull: TypeAlias = Literal["missing", "always", "never"]
+    CodePlacement: TypeAlias = Literal["copy", "mount", "image"]
 
 
 class Place(Value):
@@ -118,15 +120,36 @@ class CondaSpec(Value):
 
 
 class DockerSpec(Value):
-    """A container image, what to mount and what to pass on.
+    """A container image, and how a run's container is made from it.
 
-    ``variables`` maps a name to its value, or to ``None`` for "copy it from the caller".
+    ``image`` is a reference to pull; with ``dockerfile`` or ``context`` (paths relative to the
+    project, never outside of it) the image is built, with ``args`` up to the stage ``target``, and
+    ``image`` is only what the build may start from. ``variables`` maps a name to its value, or to
+    ``None`` for "copy it from the caller". ``volumes`` are texts ``host:container[:mode]``.
+    ``code`` says how the project gets to ``/mlflow/projects/code``: a writable ``copy``, a
+    read-only ``mount``, or not at all because it is in the ``image``. ``pull`` says when a registry
+    is asked. ``gpus``, ``network``, ``user`` and ``platform`` are as in ``docker run``.
     """
 
-    image: str
+    image: str | None = None
     volumes: tuple[str, ...] = ()
-    variables: Mapping[str, str | None]
+    variables: Mapping[str, str | None] = EMPTY
+    dockerfile: str | None = None
+    context: str | None = None
+    args: Mapping[str, str] = EMPTY
+    target: str | None = None
+    gpus: str | None = None
+    network: str | None = None
+    user: str | None = None
+    platform: str | None = None
+    pull: Pull = "missing"
+    code: CodePlacement = "copy"
     place: Place | None = None
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the project brings a Dockerfile of its own."""
+        return self.dockerfile is not None or self.context is not None
 
 
 if TYPE_CHECKING:

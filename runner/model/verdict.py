@@ -85,11 +85,12 @@ class Difference(Value):
 class Bisection(Value):
     """What running again with parts of the changes has shown.
 
-    ``names`` is the smallest set that makes the run diverge, empty when ``detail`` says why there
-    is none; ``trials`` is the number of runs that it took.
+    ``names`` is the smallest set of packages that makes the run diverge, or the first commit (more
+    than one when some could not be tried); it is empty when ``detail`` says why there is none.
+    ``detail`` of a commit is its subject. ``trials`` is the number of runs that it took.
     """
 
-    kind: Literal["env"]
+    kind: Literal["env", "code"]
     names: tuple[str, ...] = ()
     trials: int
     detail: str = ""

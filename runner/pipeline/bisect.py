@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 FOUND = "found by bisection: with nothing but this changed the run diverges"
 
+NOT_THE_PACKAGES = "the run diverges with the recorded packages, too: they are not the cause"
+THE_COMMITS = (
+    "with the files of the run the changed packages make no difference: the commits are the cause "
+    "(--bisect code), or both together"
+)
+
 
 class Smallest(Value):
     """A set of changes that is bad and of which no part that was tried is; ``trials`` counts."""
@@ -78,6 +84,8 @@ def bisected(
 ) -> Verdict:
     """Find the packages that make a reproduction diverge; each trial is a run of its own.
 
+    The files are those of the run in every trial, whatever commit is asked for.
+
     Raises:
         UsageError: The two runs do not differ in packages that come from locks.
     """
@@ -98,17 +106,20 @@ def bisected(
 
     def answer(part: frozenset[str]) -> Answer:
         content = mixer.mixed(before.content, after.content, part)
-        trial = run_again(changed(asked, lock=_lock(content, before), refresh=False, probe=True))
-        return {"DIVERGED": "bad", "INCOMPLETE": "unclear"}.get(trial.status, "good")  # type: ignore[return-value]  # literals
+        again = changed(
+            asked, lock=_lock(content, before), commit=None, refresh=False, as_of=None, probe=True
+        )
+        return {"DIVERGED": "bad", "INCOMPLETE": "unclear"}.get(run_again(again).status, "good")  # type: ignore[return-value]  # literals
 
     if answer(frozenset()) != "good":
-        found = Bisection(
-            kind="env", trials=1, detail="the run diverges with the recorded packages, too: "
-            "they are not the cause",
-        )  # fmt: skip
+        found = Bisection(kind="env", trials=1, detail=NOT_THE_PACKAGES)
+        return changed(verdict, bisection=found)
+    if asked.commit and answer(frozenset(names)) != "bad":
+        found = Bisection(kind="env", trials=2, detail=THE_COMMITS)
         return changed(verdict, bisection=found)
     least = smallest(names, answer)
-    found = Bisection(kind="env", names=least.changes, trials=least.trials + 1)
+    trials = least.trials + (2 if asked.commit else 1)
+    found = Bisection(kind="env", names=least.changes, trials=trials)
     return changed(
         verdict, bisection=found, differences=_first(verdict.differences, frozenset(least.changes))
     )

@@ -11,8 +11,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from runner.model.spec import CondaSpec, DockerSpec, PythonSpec
 from runner.model.value import Value
 from runner.pipeline.draft import release
-from runner.pipeline.foreign import has_lock
 from runner.redaction import without_credentials
+from runner.stages.date import has_lock
 from runner.stages.fetch import fetch
 from runner.stages.load import load
 
@@ -113,7 +113,7 @@ def _environment(tree: WorkingTree, spec: ProjectSpec) -> Iterator[Risk]:
     environment = spec.environment
     where = str(environment.place) if environment.place else "MLproject"
     if isinstance(environment, DockerSpec):
-        if "@sha256:" not in environment.image:
+        if environment.image and "@sha256:" not in environment.image:
             yield Risk(
                 severity="high", rule="image-by-tag", where=where,
                 message=f"the image {environment.image!r} is named by a tag, which may move",
@@ -127,8 +127,7 @@ def _environment(tree: WorkingTree, spec: ProjectSpec) -> Iterator[Risk]:
 
 
 def _python(tree: WorkingTree, environment: PythonSpec, where: str) -> Iterator[Risk]:
-    folder = os.path.join(tree.project, environment.directory)
-    if not has_lock(folder if os.path.isdir(folder) else tree.project):
+    if not has_lock(tree.project, environment):
         yield from _unpinned([r for r in environment.requirements if _is_loose(r)], where)
     if environment.python is None:
         yield Risk(

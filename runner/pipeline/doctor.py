@@ -83,6 +83,7 @@ def repair(
         return (_tended(path, services, opened, cure),) if os.path.isdir(path) else ()
     findings = [_tended(path, services, opened, cure) for path in _job_folders(services.home)]
     findings += _runs_without_job(services, cure)
+    findings += _leftovers(services, cure)
     findings += _idle_trees(services.home, cure)
     findings += _trash(services.home, cure)
     return tuple(findings)
@@ -183,6 +184,12 @@ def _runs_without_job(services: Services, cure: Cure) -> Iterator[Finding]:
             )
     except RunprojError as error:
         yield Finding(state="undelivered", subject="tracking store", detail=error.message)
+
+
+def _leftovers(services: Services, cure: Cure) -> Iterator[Finding]:
+    """Remove what jobs left with an engine, when their folders are gone."""
+    for subject in services.backend("local").clear(dry_run=cure.dry_run):
+        yield Finding(state="removed", subject=subject, detail="its job is gone")
 
 
 def _lost(tracked: TrackedRun, outcome: Outcome) -> Outcome:

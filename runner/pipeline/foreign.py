@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from runner.model.tracking import TrackedRun
 
 NO_RECORD = "has no record of runproj"
-LOCKS = ("pylock.toml", "uv.lock")
 
 
 def foreign_record(run: TrackedRun) -> dict[str, Any]:
@@ -80,12 +79,6 @@ def unquoted(value: str) -> str:
         return value
     is_quoted = len(words) == 1 and shlex.quote(words[0]) == value
     return words[0] if is_quoted else value
-
-
-def has_lock(project: str) -> bool:
-    """Whether a project brings a lock of its own, so that no date is needed."""
-    names = os.listdir(project)
-    return any(n in LOCKS or (n.startswith("pylock.") and n.endswith(".toml")) for n in names)
 
 
 def _source(tags: Any, location: str, subdirectory: str, commit: str) -> dict[str, Any]:  # noqa: ANN401 - tags

@@ -263,6 +263,8 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
                 stderr=job.log("stderr.log", artifacts),
                 timeout=request.timeout,
                 leases=(lease,) if lease is not None else (),
+                container=draft.container,
+                files=_files(draft, services) if draft.container else None,
             )
         )
     except BaseException:
@@ -271,6 +273,13 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
         raise
     services.reporter.report(Started(run_id=run.run_id, script=draft.command.script))
     return Flight(opening=opening, handle=handle, endpoint=endpoint)
+
+
+def _files(draft: Draft, services: Services) -> tuple[str, ...]:
+    """Return the files to take along into a container."""
+    from runner.system.snapshot import project_files
+
+    return project_files(draft.tree, services.environ)
 
 
 def variables(opening: Opening, endpoint: Endpoint | None, services: Services) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Find runs as people name them: by the beginning of their id."""
+"""Find runs as people ask for them: by the beginning of an id, by experiment, by a filter."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from runner.model.value import RunId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.model.tracking import TrackedRun
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from runner.model.tracking import RunPage, TrackedRun
     from runner.ports import TrackingStore
 
+PAGE = 1000
+"""How many runs are asked for at once."""
 SHOWN = 5
 """How many candidates an ambiguous beginning is answered with."""
 
@@ -47,3 +51,95 @@ def find_run(store: TrackingStore, beginning: str) -> TrackedRun:
         status="INVALID_PARAMETER_VALUE",
         hint="give more of the id",
     )
+
+
+def chosen_experiments(store: TrackingStore, wanted: Iterable[str]) -> dict[str, str]:
+    """Return the names of the experiments that were asked for by name or id, by id; else of all.
+
+    Raises:
+        StoreError: There is no such experiment.
+    """
+    names = {experiment.experiment_id: experiment.name for experiment in store.experiments()}
+    chosen: dict[str, str] = {}
+    for word in wanted:
+        found = [identity for identity, name in names.items() if name == word]
+        for identity in found or [word]:
+            if identity not in names:
+                raise _no_experiment(word, names.values())
+            chosen[identity] = names[identity]
+    return chosen or names
+
+
+def _no_experiment(wanted: str, names: Collection[str]) -> StoreError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(wanted, names, n=1)
+    return StoreError(
+        f"there is no experiment {wanted!r}",
+        status="RESOURCE_DOES_NOT_EXIST",
+        hint=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}",
+    )
+
+
+def search_runs(
+    store: TrackingStore,
+    experiment_ids: Sequence[str],
+    *,
+    filter_text: str = "",
+    order: Sequence[str] = (),
+    lifecycle: str = "active",
+    page_size: int = PAGE,
+) -> Iterator[TrackedRun]:
+    """Return the runs that a filter lets through, in the order asked for, else newest first.
+
+    Runs are asked for as they are consumed, ``page_size`` at a time, where the order allows it.
+
+    Raises:
+        FilterError: The filter or the order makes no sense.
+    """
+    if search := getattr(store, "search_runs", None):
+        return _searched_by_store(search, experiment_ids, filter_text, order, lifecycle, page_size)
+    from runner.query.kinds import RUN
+    from runner.query.search import admits, searched
+
+    is_wanted = admits(filter_text, RUN)
+    runs = _pages(store, experiment_ids, lifecycle, PAGE if filter_text or order else page_size)
+    if order:
+        return iter(searched(runs, RUN, filter_text=filter_text, order=order))
+    return filter(is_wanted, runs)
+
+
+def _pages(
+    store: TrackingStore, experiment_ids: Sequence[str], lifecycle: str, size: int
+) -> Iterator[TrackedRun]:
+    page: str | None = None
+    while True:
+        found = store.runs(experiment_ids, limit=size, page=page, lifecycle=lifecycle)
+        yield from found.runs
+        page = found.next_page
+        if page is None:
+            return
+
+
+def _searched_by_store(
+    search: Callable[..., RunPage],
+    experiment_ids: Sequence[str],
+    filter_text: str,
+    order: Sequence[str],
+    lifecycle: str,
+    size: int,
+) -> Iterator[TrackedRun]:
+    page: str | None = None
+    while True:
+        found = search(
+            experiment_ids,
+            filter_text=filter_text,
+            order=order,
+            limit=size,
+            page=page,
+            lifecycle=lifecycle,
+        )
+        yield from found.runs
+        page = found.next_page
+        if page is None:
+            return

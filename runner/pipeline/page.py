@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from runner.pipeline.verdict import HEADER, row, summary, telling
+from runner.pipeline.verdict import HEADER, bisection_sentence, row, summary, telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -103,8 +103,8 @@ def _differences(verdict: Verdict) -> list[str]:
     ]
     found = [f"<h2>{title}</h2>", _table(("what", "reference", "now", "why"), rows)]
     if verdict.bisection and verdict.bisection.names:
-        names, trials = ", ".join(verdict.bisection.names), verdict.bisection.trials
-        found.append(f"<p>Bisection: {escape(names)}, found with {trials} runs.</p>")
+        sentence, trials = bisection_sentence(verdict.bisection), verdict.bisection.trials
+        found.append(f"<p>Bisection: {escape(sentence)}, found with {trials} runs.</p>")
     return found
 
 

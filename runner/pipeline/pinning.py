@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.model.project import WorkingTree
     from runner.model.spec import EntryPoint, ProjectSpec
     from runner.pipeline.recorded import RecordedRun
-    from runner.ports import Services
+    from runner.pipeline.reproduce import Reproduction
 
     Given = str | tuple[str, ...]
 
@@ -38,23 +38,18 @@ class Pinned(Value):
     tolerances: Mapping[str, Any]
 
 
-def pinned(
-    reference: RecordedRun,
-    spec: ProjectSpec,
-    tree: WorkingTree,
-    overrides: Mapping[str, Given],
-    *,
-    services: Services,
-    caller: str,
-) -> Pinned:
+def pinned(asked: Reproduction, spec: ProjectSpec, tree: WorkingTree, home: str) -> Pinned:
     """Find a value for each parameter that the run had; what the caller gives wins.
+
+    Where the files are those of another commit, inputs among them are taken as it has them.
 
     Raises:
         ParameterError: A secret or an input is not to be had; all that is missing is told at once.
     """
+    reference, overrides = asked.reference, asked.overrides
     record = reference.record
     entry_point = spec.entry_points.get(record["entry_point"])
-    pinning = _Pinning(reference, entry_point, tree, home=services.home, caller=caller)
+    pinning = _Pinning(asked, entry_point, tree, home)
     found: dict[str, Given] = {}
     for name, value in _recorded_values(reference, entry_point).items():
         if name not in overrides and (pin := pinning.value(name, value)) is not None:
@@ -86,16 +81,12 @@ class _Pinning:
     """Values under way back to their parameters, and what is missing of them."""
 
     def __init__(
-        self,
-        reference: RecordedRun,
-        entry_point: EntryPoint | None,
-        tree: WorkingTree,
-        *,
-        home: str,
-        caller: str,
+        self, asked: Reproduction, entry_point: EntryPoint | None, tree: WorkingTree, home: str
     ) -> None:
+        reference = asked.reference
         self._entry_point, self._tree = entry_point, tree
-        self._home, self._caller = home, caller
+        self._home, self._caller = home, asked.caller
+        self._takes_tree = asked.commit is not None
         self._record = reference.record
         self._is_foreign = reference.is_foreign
         self._inputs = inputs_of(reference)
@@ -131,6 +122,8 @@ class _Pinning:
         places = list(dict.fromkeys(self._places(given, str(item["path"]))))
         there = [place for place in places if os.path.exists(place)]
         for place in there:
+            if self._takes_tree and place.startswith(self._tree.root + os.sep):
+                return place
             if digest_of(place, self._home) == item["digest"]:
                 return place
         if there:

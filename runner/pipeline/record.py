@@ -139,14 +139,32 @@ def record(draft: Draft, run: TrackedRun, services: Services) -> dict[str, JSON]
             "backend": request.backend,
             "environment_manager": request.environment_manager,
             "as_of": document(draft.as_of),
+            "as_of_commit": draft.is_dated_by_commit,
             "locked": request.locked,
             "timeout": document(request.timeout),
             "tags": document(request.tags),
+            **_docker_request(draft),
         },
+        **({"container": document(draft.container)} if draft.container else {}),
         "environment": {"manager": draft.builder, "lock": None},
         "host": host(services.environ),
         "warnings": [str(problem) for problem in draft.warnings],
         "outcome": None,
+    }
+
+
+def _docker_request(draft: Draft) -> dict[str, JSON]:
+    """Return what was asked of a container, beyond what the project says."""
+    if draft.container is None:
+        return {}
+    arguments = {
+        name: value and without_credentials(value)
+        for name, value in draft.request.docker_arguments.items()
+    }
+    return {
+        "docker_arguments": document(arguments),
+        "build_image": draft.request.build_image,
+        "host_access": draft.request.host_access,
     }
 
 

@@ -6,6 +6,8 @@ verdict with both runs. Whatever cannot be had makes the verdict INCOMPLETE, wit
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.codec import document
@@ -14,14 +16,13 @@ from runner.model.event import Opened, Warned
 from runner.model.plan import RunRequest
 from runner.model.project import ProjectReference
 from runner.model.spec import Problem
-from runner.model.value import EMPTY, Value, changed
+from runner.model.value import EMPTY, RunId, Value, changed
 from runner.model.verdict import Tolerances, Verdict
 from runner.pipeline.comparison import Side, compared, histories, reasons_of, status_of
 from runner.pipeline.differences import differences
 from runner.pipeline.draft import drafted, release
 from runner.pipeline.follow import follow
-from runner.pipeline.foreign import has_lock
-from runner.pipeline.launch import launch
+from runner.pipeline.launch import DEFAULT_EXPERIMENT, launch
 from runner.pipeline.page import page
 from runner.pipeline.pinning import Pinned, pinned
 from runner.pipeline.recorded import (
@@ -32,9 +33,11 @@ from runner.pipeline.recorded import (
     source_of,
     timeout_of,
 )
+from runner.pipeline.revision import asks_for_the_same, source_at
 from runner.pipeline.run import heed_signals
 from runner.pipeline.tolerance import combined, from_document
 from runner.pipeline.verdict import keep_verdict
+from runner.stages.date import NOW, has_lock
 from runner.stages.load import load
 from runner.stages.lock import HOST
 
@@ -45,22 +48,26 @@ if TYPE_CHECKING:
     from runner.model.lock import RecordedLock
     from runner.model.plan import Draft
     from runner.model.project import WorkingTree
-    from runner.model.value import RunId
     from runner.pipeline.follow import Ended
     from runner.ports import Reporter, Services, TrackingStore
 
 REPRODUCES = "runproj.reproduces"
+REPRODUCES_URI = "runproj.reproduces_uri"
+"""The store of the reference, where that is another one."""
+RUN = "run"
+"""``--as-of run``: when the run began."""
 VARIATION = "runproj.variation"
-TRACKING_OF_ITS_OWN = frozenset({REPRODUCES, VARIATION})
+TRACKING_OF_ITS_OWN = frozenset({REPRODUCES, REPRODUCES_URI, VARIATION})
 
 
 class Reproduction(Value):
     """What is asked for: which run, what to change, and how near is near enough.
 
-    ``overrides`` are ``-P`` values. ``refresh`` resolves the environment anew instead of taking the
-    recorded lock, and ``lock`` takes that one instead. A ``probe`` only wants to know: the
-    reference is not tagged with what it finds. ``environment_manager`` is for runs whose record
-    does not name one.
+    ``overrides`` are ``-P`` values. ``commit`` is another one than the run's, whose files are then
+    taken, with the recorded lock as long as it asks for the same environment. ``refresh`` resolves
+    the environment anew instead of taking the recorded lock, and ``lock`` takes that one instead.
+    A ``probe`` only wants to know: the reference is not tagged with what it finds.
+    ``environment_manager`` is for runs whose record does not name one.
     """
 
     reference: RecordedRun
@@ -68,6 +75,7 @@ class Reproduction(Value):
     overrides: Mapping[str, str | tuple[str, ...]] = EMPTY
     tolerances: Tolerances = Tolerances()
     refresh: bool = False
+    commit: str | None = None
     lock: RecordedLock | None = None
     probe: bool = False
     as_of: str | None = None
@@ -103,7 +111,7 @@ def reproduce(asked: Reproduction, services: Services, watcher: Watcher) -> Verd
         if watcher.opened:
             verdict = changed(verdict, reproduction=watcher.opened, store=services.store.uri)
     verdict = changed(verdict, warnings=tuple(watcher.warnings))
-    keep_verdict(verdict, reference, services, quietly=asked.probe)
+    keep_verdict(verdict, reference, services, quietly=asked.probe or asked.commit is not None)
     return verdict
 
 
@@ -127,33 +135,40 @@ def prepared(asked: Reproduction, services: Services) -> tuple[Draft, Pinned]:
     reference = asked.reference
     _tell_missing(reference, services)
     lock = asked.lock or (None if asked.refresh else lock_of(reference))
-    tree = services.restorer.restore(source_of(reference))
+    source = source_at(reference, asked.commit) if asked.commit else source_of(reference)
+    tree = services.restorer.restore(source)
     try:
         spec, _ = load(tree, home=services.home)
-        pins = pinned(
-            reference, spec, tree, asked.overrides, services=services, caller=asked.caller
-        )
+        if asked.commit and not asks_for_the_same(reference, spec):
+            lock = None
+            _tell_other_environment(asked.commit, services)
+        pins = pinned(asked, spec, tree, services.home)
     except BaseException:
         release(tree)
         raise
-    request = _request(asked, tree, pins)
+    request = _request(asked, tree, pins, services)
     draft = drafted(changed(request, recorded_lock=lock), tree, services)
     try:
-        _check_manager(draft, reference)
-        return _as_recorded(draft, pins, reference), pins
+        if lock is not None or not asked.commit:
+            _check_manager(draft, reference)
+        return _as_recorded(draft, pins, asked), pins
     except BaseException:
         release(tree)
         raise
 
 
-def _request(asked: Reproduction, tree: WorkingTree, pins: Pinned) -> RunRequest:
+def _request(
+    asked: Reproduction, tree: WorkingTree, pins: Pinned, services: Services
+) -> RunRequest:
     reference = asked.reference
     record = reference.record
     before = record.get("request", {})
-    same_store = asked.experiment_id is None and asked.experiment_name is None
+    experiment_id, experiment_name = _experiment(asked, services)
     tags = {k: str(v) for k, v in (before.get("tags") or {}).items()}
     tags = {k: v for k, v in tags.items() if k not in TRACKING_OF_ITS_OWN}
     tags[REPRODUCES] = reference.run.run_id
+    if reference.store.uri != services.store.uri:
+        tags[REPRODUCES_URI] = reference.store.uri
     if pins.varied:
         tags[VARIATION] = ", ".join(f"{k}={v}" for k, v in sorted(pins.varied.items()))[:500]
     name = asked.run_name or f"{reference.run.name}-reproduced"
@@ -166,19 +181,54 @@ def _request(asked: Reproduction, tree: WorkingTree, pins: Pinned) -> RunRequest
         as_of=_as_of(asked, tree),
         refresh=asked.refresh,
         backend=before.get("backend", "local"),
-        experiment_name=asked.experiment_name,
-        experiment_id=reference.run.experiment_id if same_store else asked.experiment_id,
+        experiment_name=experiment_name,
+        experiment_id=experiment_id,
         run_name=name,
         tags={**tags, "mlflow.runName": name},
         timeout=timeout_of(reference),
     )
 
 
+def _experiment(asked: Reproduction, services: Services) -> tuple[str | None, str | None]:
+    """Return id or name of the experiment of the new run: that of the reference, or its namesake.
+
+    The reference may be in another store, where ids mean other experiments.
+    """
+    if asked.experiment_id or asked.experiment_name:
+        return asked.experiment_id, asked.experiment_name
+    store, experiment_id = asked.reference.store, asked.reference.run.experiment_id
+    if store.uri == services.store.uri or experiment_id == DEFAULT_EXPERIMENT:
+        return experiment_id, None
+    return None, store.experiment(experiment_id).name
+
+
 def _as_of(asked: Reproduction, tree: WorkingTree) -> str | None:
-    """Return the date of the packages: the start of a run whose packages nobody wrote down."""
-    if asked.as_of or not asked.reference.is_foreign or asked.environment_manager == HOST:
+    """Return the date of the packages: the start of a run whose packages nobody wrote down.
+
+    What is resolved anew is resolved as of now, unless another date is asked for.
+    """
+    reference = asked.reference
+    if asked.as_of == RUN:
+        return _start(reference)
+    if asked.as_of or asked.environment_manager == HOST:
         return asked.as_of
-    return None if has_lock(tree.project) else asked.reference.record["as_of"]
+    if not reference.is_foreign or asked.commit:
+        return NOW if asked.refresh else None
+    return NOW if has_lock(tree.project) else str(reference.record["as_of"])
+
+
+def _start(reference: RecordedRun) -> str:
+    """Return when a run began.
+
+    Raises:
+        UsageError: Nobody wrote it down.
+    """
+    if reference.run.started is None:
+        raise UsageError(
+            f"--as-of run: nobody wrote down when run {reference.run.run_id} began",
+            hint="give a date: --as-of 2024-05-31",
+        )
+    return datetime.fromtimestamp(reference.run.started / 1000, UTC).isoformat()
 
 
 def _tell_missing(reference: RecordedRun, services: Services) -> None:
@@ -186,6 +236,12 @@ def _tell_missing(reference: RecordedRun, services: Services) -> None:
     for sentence in reference.record.get("missing", []):
         problem = Problem(severity="warning", rule="not-recorded", message=sentence)
         services.reporter.report(Warned(problem=problem))
+
+
+def _tell_other_environment(commit: str, services: Services) -> None:
+    message = f"commit {commit[:12]} asks for another environment than the run: it is resolved"
+    problem = Problem(severity="warning", rule="other-environment", message=message)
+    services.reporter.report(Warned(problem=problem))
 
 
 def _check_manager(draft: Draft, reference: RecordedRun) -> None:
@@ -197,15 +253,17 @@ def _check_manager(draft: Draft, reference: RecordedRun) -> None:
         )
 
 
-def _as_recorded(draft: Draft, pins: Pinned, reference: RecordedRun) -> Draft:
+def _as_recorded(draft: Draft, pins: Pinned, asked: Reproduction) -> Draft:
     """Check the inputs, and record their parameters in the words of the first run.
 
     Raises:
         ParameterError: An input is not what it was.
     """
-    invocation = draft.invocation
+    reference, invocation = asked.reference, draft.invocation
     before = inputs_of(reference)
     checked = () if reference.is_foreign else invocation.inputs
+    if asked.commit:
+        checked = tuple(i for i in checked if not i.path.startswith(draft.tree.root + os.sep))
     for name in {item.parameter for item in checked} - pins.varied.keys():
         wanted = [item["digest"] for item in before.get(name, [])]
         found = [item.digest for item in invocation.inputs if item.parameter == name]
@@ -263,8 +321,7 @@ def judged(asked: Reproduction, pins: Pinned, ended: Ended, services: Services) 
 
 def verdict_page(asked: Reproduction, verdict: Verdict, services: Services) -> bytes:
     """Return a verdict as an HTML page with the histories of the metrics."""
-    if verdict.reproduction is None:
-        return page(verdict, {})
+    assert verdict.reproduction is not None  # noqa: S101 - else there is no history to show
     reference, store = asked.reference, services.store
     before = Side(reference.store, reference.run, {})
     return page(verdict, histories(before, Side(store, store.run(verdict.reproduction), {})))
@@ -272,11 +329,16 @@ def verdict_page(asked: Reproduction, verdict: Verdict, services: Services) -> b
 
 def incomplete(reference: RecordedRun, error: RunprojError) -> Verdict:
     """Return the verdict on a run that could not be run again."""
+    return unchecked(reference.run.run_id, reference.store.uri, error)
+
+
+def unchecked(reference: str, store: str, error: RunprojError) -> Verdict:
+    """Return the verdict on a run that may not even have been found."""
     where = f" ({error.where})" if error.where else ""
     hint = f"; {error.hint}" if error.hint else ""
     return Verdict(
         status="INCOMPLETE",
-        reference=reference.run.run_id,
-        reference_store=reference.store.uri,
+        reference=RunId(reference),
+        reference_store=store,
         reasons=(f"{error.message}{where}{hint}",),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from runner.codec import document, pretty
 from runner.errors import StoreError
+from runner.model.event import Warned
+from runner.model.spec import Problem
 from runner.model.verdict import BAD
 from runner.pipeline.record import FOLDER
 from runner.version import __version__
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runner.codec import JSON
-    from runner.model.verdict import Comparison, Verdict
+    from runner.model.verdict import Bisection, Comparison, Verdict
     from runner.pipeline.recorded import RecordedRun
     from runner.ports import Services
 
 VERDICT_VERSION = 1
 TAG_LIMIT = 5000
+SHORT = 12
+"""How much of a commit's id is shown."""
+SINCE = "since "
+"""How the detail of a bisection begins that looked backwards."""
 EXIT_CODES = {"IDENTICAL": 0, "EQUIVALENT": 0, "DIVERGED": 1, "INCOMPLETE": 3}
 HEADER = ("what", "name", "reference", "now", "difference", "tolerance", "judgement")
 
@@ -59,7 +64,8 @@ def keep_verdict(
 ) -> None:
     """Store a verdict with the new run, and tag both runs with it; ``quietly`` only the new one.
 
-    The reference may be in a store that we may only read: its tags are then left as they are.
+    The reference may be in a store that we may only read: its tags are then left as they are, and
+    that is said.
 
     Raises:
         StoreError: The new run cannot be written to.
@@ -83,8 +89,12 @@ def keep_verdict(
         "runproj.reproduced": verdict.status,
         "runproj.reproduced_by": run.run_id,
     }
-    with suppress(StoreError):
+    try:
         reference.store.log(reference.run.run_id, tags=back)
+    except StoreError as error:
+        message = f"the reference could not be tagged with the verdict: {error.message}"
+        problem = Problem(severity="warning", rule="reference-not-tagged", message=message)
+        services.reporter.report(Warned(problem=problem))
 
 
 def telling(comparisons: Iterable[Comparison], *, everything: bool = False) -> list[Comparison]:
@@ -111,6 +121,21 @@ def row(comparison: Comparison) -> tuple[str, ...]:
         comparison.tolerance or "",
         f"{comparison.judgement}{detail}",
     )
+
+
+def bisection_sentence(bisection: Bisection) -> str:
+    """Say what bisection has found; nothing but its detail when it found nothing."""
+    names, detail = bisection.names, bisection.detail
+    if not names:
+        return detail
+    if bisection.kind == "env":
+        return f"{', '.join(names)} {'makes' if len(names) == 1 else 'make'} the run diverge"
+    commits = ", ".join(name[:SHORT] for name in names)
+    if detail.startswith(SINCE):
+        subject = detail.removeprefix(SINCE)
+        return f"since commit {commits} ({subject}) the results are those of the run"
+    one_of = "one of commits" if len(names) > 1 else "commit"
+    return f"{one_of} {commits} ({detail}) makes the run diverge"
 
 
 WIDEST = 40

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from runner.codec import JSON
     from runner.model.tracking import (
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
         LoggedModel,
         Metric,
         ModelMetric,
+        ModelVersion,
+        RegisteredModel,
         TrackedRun,
     )
     from runner.serving.service import Service
 
+LOGGED = "models:/m-"
+"""How the URI of a logged model begins."""
 MODEL_STATUS = {
     "UNSPECIFIED": "LOGGED_MODEL_STATUS_UNSPECIFIED",
     "PENDING": "LOGGED_MODEL_PENDING",
@@ -28,7 +32,8 @@ MODEL_STATUS = {
 }
 
 
-def _pairs(mapping: Mapping[str, str]) -> list[JSON]:
+def pairs(mapping: Mapping[str, str]) -> list[JSON]:
+    """Write a mapping as MLflow's list of keys and values."""
     return [{"key": key, "value": value} for key, value in mapping.items()]
 
 
@@ -58,7 +63,7 @@ def experiment_json(service: Service, experiment: Experiment) -> dict[str, JSON]
             experiment.experiment_id, experiment.artifact_location
         ),
         "lifecycle_stage": experiment.lifecycle,
-        "tags": _pairs(experiment.tags),
+        "tags": pairs(experiment.tags),
     }
     if experiment.created is not None:
         found["creation_time"] = experiment.created
@@ -92,8 +97,8 @@ def run_json(service: Service, run: TrackedRun) -> dict[str, JSON]:
         "info": run_info(service, run),
         "data": {
             "metrics": [metric_json(metric) for metric in run.metrics.values()],
-            "params": _pairs(run.params),
-            "tags": _pairs(run.tags),
+            "params": pairs(run.params),
+            "tags": pairs(run.tags),
         },
     }
     lineages = service.known_lineages
@@ -124,7 +129,7 @@ def _dataset_input(item: DatasetInput) -> JSON:
         dataset["schema"] = item.dataset.schema
     if item.dataset.profile is not None:
         dataset["profile"] = item.dataset.profile
-    return {"dataset": dataset, "tags": _pairs(item.tags)}
+    return {"dataset": dataset, "tags": pairs(item.tags)}
 
 
 def model_json(service: Service, model: LoggedModel) -> dict[str, JSON]:
@@ -139,14 +144,14 @@ def model_json(service: Service, model: LoggedModel) -> dict[str, JSON]:
         "status": MODEL_STATUS[model.status],
         "model_type": model.model_type,
         "source_run_id": model.source_run_id,
-        "tags": _pairs(model.tags),
+        "tags": pairs(model.tags),
     }
     if model.status_message:
         info["status_message"] = model.status_message
     return {
         "info": info,
         "data": {
-            "params": _pairs(model.params),
+            "params": pairs(model.params),
             "metrics": [_model_metric(metric) for metric in model.metrics],
         },
     }
@@ -159,4 +164,44 @@ def _model_metric(measured: ModelMetric) -> JSON:
         found["dataset_name"] = measured.dataset_name
     if measured.dataset_digest is not None:
         found["dataset_digest"] = measured.dataset_digest
+    return found
+
+
+def registered_json(
+    service: Service, model: RegisteredModel, versions: Iterable[ModelVersion]
+) -> dict[str, JSON]:
+    """Write a registered model with the newest version of each stage."""
+    latest = {version.stage: version for version in versions}
+    return {
+        "name": model.name,
+        "creation_timestamp": model.created,
+        "last_updated_timestamp": model.updated,
+        "description": model.description,
+        "tags": pairs(model.tags),
+        "aliases": [{"alias": a, "version": str(v)} for a, v in model.aliases.items()],
+        "latest_versions": [version_json(service, model, v) for v in latest.values()],
+    }
+
+
+def version_json(
+    service: Service, model: RegisteredModel, version: ModelVersion
+) -> dict[str, JSON]:
+    """Write a version of a registered model."""
+    found: dict[str, JSON] = {
+        "name": version.name,
+        "version": str(version.version),
+        "creation_timestamp": version.created,
+        "last_updated_timestamp": version.updated,
+        "user_id": version.user,
+        "current_stage": version.stage,
+        "description": version.description,
+        "source": service.public_location(version.source),
+        "run_id": version.run_id,
+        "run_link": version.run_link,
+        "status": version.status,
+        "tags": pairs(version.tags),
+        "aliases": [a for a, number in model.aliases.items() if number == version.version],
+    }
+    if version.source.startswith(LOGGED):
+        found["model_id"] = version.source.removeprefix("models:/")
     return found

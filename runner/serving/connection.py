@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import select
 import socket
 import time
 
@@ -16,22 +17,32 @@ from runner.serving.messages import Refusal, Request, Response, refusal_response
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ssl import SSLContext
     from typing import Final, TypeAlias
 
     Answer: TypeAlias = Callable[[Request], Response]
 
 HEAD_LIMIT: Final = 65_536
 HEAD_SECONDS: Final = 10.0
-"""A request's head must be here within this time: slow clients must not hold a thread."""
+"""A request's head must be here within this time."""
 STALL_SECONDS: Final = 60.0
 """No byte of a body for so long ends the connection."""
+BODY_GRACE: Final = 60.0
+BODY_RATE: Final = 1024.0
+"""After the grace in seconds, a body must come with so many bytes a second on average: whoever
+drips would hold a thread for days."""
 DRAIN_LIMIT: Final = 16 << 20
 """An unread body of at most this size is read away, so that the client hears our answer."""
+DRAIN_SECONDS: Final = 5.0
+"""For so long at most: the rest of a body that nobody wants must not hold a thread."""
 CHUNK: Final = 1 << 18
+HEAD_CHUNK: Final = 1 << 16
+"""What is read at once of a head; larger buffers would be mapped and unmapped each time."""
 DIGITS: Final = 15
 """The longest length that is believed, in decimal or hexadecimal digits."""
 REASONS: Final = {
     200: "OK",
+    204: "No Content",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
@@ -47,6 +58,7 @@ REASONS: Final = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+_TLS_WAITS: Final = frozenset({"SSLWantReadError", "SSLWantWriteError"})
 _TOKEN: Final = frozenset(
     "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
@@ -59,22 +71,76 @@ class Gone(Exception):  # noqa: N818 - not an error: clients leave
 class Connection:
     """One client. Used by one thread at a time."""
 
-    def __init__(self, client: socket.socket, *, answer: Answer) -> None:
-        self.socket = client
+    def __init__(
+        self,
+        client: socket.socket,
+        *,
+        answer: Answer,
+        peer: str = "",
+        tls: SSLContext | None = None,
+    ) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.settimeout(0)
+        self.peer = peer
         self.since = time.monotonic()
+        self.deadline: float | None = None
+        """When a head that has begun must be complete."""
+        self.closing = False
+        """Whether the next answer is the last one."""
         self._answer = answer
         self._buffer = bytearray()
         self._deaf = False
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._shaken = tls is None
+        if tls is not None:
+            client = tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+        self.socket = client
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         return self.socket.fileno()
 
-    @property
-    def pending(self) -> bool:
-        """Whether bytes of the next request are here already."""
-        return bool(self._buffer)
+    def is_late(self, now: float) -> bool:
+        """Whether a head that has begun should be complete by now."""
+        return self.deadline is not None and now > self.deadline
+
+    def gather(self) -> bool | None:
+        """Take what has arrived, without waiting, until a whole head is here.
+
+        True means that ``serve_one`` will find a request (or a reason to refuse one), False that
+        more must come, None that the client has left.
+        """
+        self.socket.settimeout(0)
+        while not self._has_head():
+            try:
+                if not self._shaken:
+                    self._shake()
+                data = self.socket.recv(HEAD_CHUNK)
+            except OSError as error:
+                return False if _is_early(error) else None
+            if not data:
+                return None
+            self._buffer += data
+            if self.deadline is None:
+                self.deadline = time.monotonic() + HEAD_SECONDS
+        return True
+
+    def arrives(self, within: float) -> bool:
+        """Wait until something can be read, at most so many seconds."""
+        poller = select.poll()
+        poller.register(self.socket, select.POLLIN)
+        return bool(poller.poll(within * 1000))
+
+    def _shake(self) -> None:
+        if self.deadline is None:
+            self.deadline = time.monotonic() + HEAD_SECONDS
+        self.socket.do_handshake()  # type: ignore[attr-defined]  # a socket that was wrapped
+        self._shaken = True
+        self.deadline = None
+
+    def _has_head(self) -> bool:
+        while self._buffer[:2] == b"\r\n":  # RFC 9112, 2.2: empty lines before a request
+            del self._buffer[:2]
+        return len(self._buffer) > HEAD_LIMIT or b"\r\n\r\n" in self._buffer
 
     def serve_one(self) -> bool:
         """Read one request and answer it; False when the connection is over."""
@@ -90,7 +156,7 @@ class Connection:
                 return False
             response = self._answer(request)
             try:
-                keep = body.finished() and keep
+                keep = body.finished() and keep and not self.closing
                 self._send(response, keep=keep, bare=request.method == "HEAD")
             finally:
                 if not isinstance(response.content, bytes):
@@ -99,7 +165,7 @@ class Connection:
                 self._linger()
         except (Gone, OSError):
             return False
-        self.since = time.monotonic()
+        self.since, self.deadline = time.monotonic(), None
         return keep
 
     def close(self) -> None:
@@ -109,15 +175,13 @@ class Connection:
     def interrupt(self) -> None:
         """End the conversation from another thread, whatever it is waiting for."""
         with contextlib.suppress(OSError):  # the client was faster
-            self.socket.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # of TLS: the socket below it
 
     def _head(self) -> bytes:
         """Return the bytes before the empty line; none when the client hung up between requests."""
         deadline = time.monotonic() + HEAD_SECONDS
         scanned = 0
         while True:
-            while self._buffer[:2] == b"\r\n":  # RFC 9112, 2.2: empty lines before a request
-                del self._buffer[:2]
             end = self._buffer.find(b"\r\n\r\n", max(0, scanned - 3))
             scanned = len(self._buffer)
             if (scanned if end < 0 else end) > HEAD_LIMIT:
@@ -126,7 +190,7 @@ class Connection:
                 head = bytes(self._buffer[:end])
                 del self._buffer[: end + 4]
                 return head
-            data = self._receive(CHUNK, timeout=deadline - time.monotonic())
+            data = self._receive(HEAD_CHUNK, timeout=deadline - time.monotonic())
             if not data:
                 if self._buffer:
                     raise Gone
@@ -154,7 +218,8 @@ class Connection:
         body = self._body(headers)
         if target.startswith("http://"):  # absolute form, as proxies send it
             target = "/" + target.partition("://")[2].partition("/")[2]
-        return Request(method, target, headers, body=io.BufferedReader(body)), body, keep
+        request = Request(method, target, headers, body=io.BufferedReader(body), peer=self.peer)
+        return request, body, keep
 
     def _body(self, headers: dict[str, str]) -> Body:
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
@@ -216,13 +281,13 @@ class Connection:
         ):
             pass
 
-    def take(self, size: int) -> bytes:
+    def take(self, size: int, *, timeout: float = STALL_SECONDS) -> bytes:
         """Return some bytes of a body, at least one; the client is given time for each."""
         if self._buffer:
             data = bytes(self._buffer[:size])
             del self._buffer[:size]
             return data
-        data = self._receive(size, timeout=STALL_SECONDS)
+        data = self._receive(size, timeout=timeout)
         if not data:
             raise Gone
         return data
@@ -255,6 +320,9 @@ class Body(io.RawIOBase):
         self._remaining = size or 0
         self._over = size == 0
         self._expects = expects and not self._over
+        self._began = time.monotonic()
+        self._taken = 0
+        self._patience = STALL_SECONDS
 
     def readable(self) -> bool:
         """Bodies can be read."""
@@ -269,7 +337,8 @@ class Body(io.RawIOBase):
             self._next_chunk()
         if self._over:
             return 0
-        data = self._connection.take(min(len(buffer), self._remaining))
+        data = self._connection.take(min(len(buffer), self._remaining), timeout=self._patience)
+        self._check_pace(len(data))
         buffer[: len(data)] = data
         self._remaining -= len(data)
         if not self._remaining:
@@ -279,6 +348,12 @@ class Body(io.RawIOBase):
             else:
                 self._over = True
         return len(data)
+
+    def _check_pace(self, arrived: int) -> None:
+        self._taken += arrived
+        elapsed = time.monotonic() - self._began
+        if elapsed > BODY_GRACE and self._taken < elapsed * BODY_RATE:
+            raise Gone
 
     def _next_chunk(self) -> None:
         text = self._connection.line(1024).partition(b";")[0].strip()
@@ -301,10 +376,20 @@ class Body(io.RawIOBase):
         if not self._chunked and self._remaining > DRAIN_LIMIT:
             return False
         scratch = memoryview(bytearray(65_536))
+        until = time.monotonic() + DRAIN_SECONDS
         for _ in range(DRAIN_LIMIT // len(scratch)):
-            if not self.readinto(scratch):
-                return True
+            self._patience = until - time.monotonic()
+            try:
+                if not self.readinto(scratch):
+                    return True
+            except Gone:  # or too slow: it is still told what we had to say
+                return False
         return self._over
+
+
+def _is_early(error: OSError) -> bool:
+    """Whether there is nothing to read yet; TLS has its own names for it, not imported here."""
+    return isinstance(error, BlockingIOError) or type(error).__name__ in _TLS_WAITS
 
 
 def _start_line(line: str) -> tuple[str, str, str]:

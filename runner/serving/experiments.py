@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.query.kinds import EXPERIMENT
+from runner.query.search import searched
 from runner.serving.answers import experiment_json
-from runner.serving.kinds import EXPERIMENT
-from runner.serving.messages import missing
-from runner.serving.search import page_of, searched
+from runner.serving.messages import Refusal, missing
+from runner.serving.search import page_of
 
 if TYPE_CHECKING:
     from runner.codec import JSON
@@ -51,6 +52,38 @@ def _looked_up(service: Service, experiment: Experiment) -> JSON:
     return {"experiment": experiment_json(service, experiment)}
 
 
+def update(service: Service, given: Arguments) -> JSON:
+    """``experiments/update``: another name."""
+    experiment_id, name = given.text("experiment_id"), given.maybe("new_name")
+    service.store.update_experiment(experiment_id, name=name or None)
+    return {}
+
+
+def delete(service: Service, given: Arguments) -> JSON:
+    """``experiments/delete``: the experiment and all its runs."""
+    service.store.delete_experiment(given.text("experiment_id"))
+    return {}
+
+
+def restore(service: Service, given: Arguments) -> JSON:
+    """``experiments/restore``."""
+    service.store.restore_experiment(given.text("experiment_id"))
+    return {}
+
+
+def set_tag(service: Service, given: Arguments) -> JSON:
+    """``experiments/set-experiment-tag``."""
+    tag = {given.text("key"): given.text("value", default="")}
+    service.store.update_experiment(given.text("experiment_id"), tags=tag)
+    return {}
+
+
+def delete_tag(service: Service, given: Arguments) -> JSON:
+    """``experiments/delete-experiment-tag``."""
+    service.store.delete_experiment_tag(given.text("experiment_id"), given.text("key"))
+    return {}
+
+
 def search(service: Service, given: Arguments) -> JSON:
     """``experiments/search``, and ``experiments/list`` of MLflow 1: newest first."""
     wanted = lifecycle(given.text("view_type", default="ACTIVE_ONLY"))
@@ -78,8 +111,6 @@ def lifecycle(view: str) -> str:
     Raises:
         Refusal: There is no such view type.
     """
-    from runner.serving.messages import Refusal
-
     known = {"1": "active", "2": "deleted", "3": "all"} | LIFECYCLES
     if view.upper() not in known:
         raise Refusal(f"Invalid view type '{view}': one of {', '.join(LIFECYCLES)} was expected.")

@@ -50,17 +50,28 @@ def missing(what: str) -> Refusal:
 
 
 class Request:
-    """One request. ``path`` is still percent-encoded; header names are in lower case."""
+    """One request. ``path`` is still percent-encoded; header names are in lower case.
 
-    __slots__ = ("body", "headers", "method", "path", "query")
+    ``peer`` is the address of the client and ``user`` who it is, ``""`` where nobody asks for it.
+    """
+
+    __slots__ = ("body", "headers", "method", "path", "peer", "query", "user")
 
     def __init__(
-        self, method: str, target: str, headers: Mapping[str, str], *, body: BinaryIO
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        *,
+        body: BinaryIO,
+        peer: str = "",
     ) -> None:
         self.method = method
         self.path, _, self.query = target.partition("?")
         self.headers = headers
         self.body = body
+        self.peer = peer
+        self.user = ""
 
 
 class Response:

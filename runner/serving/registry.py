@@ -1,25 +1,27 @@
-"""Calls about registered models: what ``registered_model_name=`` and ``models:/`` URIs need."""
+"""Calls about registered models: names, descriptions, tags and aliases."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.model.tracking import ModelVersion, RegisteredModel
+from runner.model.tracking import RegisteredModel
 from runner.model.value import changed
-from runner.serving.kinds import REGISTERED, VERSION
-from runner.serving.messages import Refusal, missing
+from runner.query.kinds import REGISTERED
+from runner.query.search import searched
+from runner.serving.answers import registered_json, version_json
+from runner.serving.messages import Refusal
 from runner.serving.runs import now
-from runner.serving.search import page_of, searched
+from runner.serving.search import page_of
+from runner.serving.versions import STAGES, known_stage, only
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from runner.codec import JSON
     from runner.serving.arguments import Arguments
     from runner.serving.service import Service
 
-STAGES = ("None", "Staging", "Production", "Archived")
-LOGGED = "models:/m-"
+PAGE = 100
+MOST = 1000
+"""How many registered models a page has, and may have."""
 
 
 def create(service: Service, given: Arguments) -> JSON:
@@ -34,13 +36,44 @@ def create(service: Service, given: Arguments) -> JSON:
             tags=given.pairs("tags"),
         )
     )
-    return {"registered_model": _model_json(service, model)}
+    return _answer(service, model)
 
 
 def get(service: Service, given: Arguments) -> JSON:
     """``registered-models/get``."""
+    return _answer(service, service.registry.registered_model(given.text("name")))
+
+
+def update(service: Service, given: Arguments) -> JSON:
+    """``registered-models/update``: another description."""
     model = service.registry.registered_model(given.text("name"))
-    return {"registered_model": _model_json(service, model)}
+    model = changed(model, description=given.text("description", default=""), updated=now())
+    return _answer(service, service.registry.update_registered_model(model))
+
+
+def rename(service: Service, given: Arguments) -> JSON:
+    """``registered-models/rename``."""
+    name, new_name = given.text("name"), given.text("new_name")
+    return _answer(service, service.registry.rename_registered_model(name, new_name))
+
+
+def delete(service: Service, given: Arguments) -> JSON:
+    """``registered-models/delete``: the model with all its versions."""
+    service.registry.delete_registered_model(given.text("name"))
+    return {}
+
+
+def set_tag(service: Service, given: Arguments) -> JSON:
+    """``registered-models/set-tag``."""
+    tag = {given.text("key"): given.text("value", default="")}
+    service.registry.tag_registered_model(given.text("name"), tag)
+    return {}
+
+
+def delete_tag(service: Service, given: Arguments) -> JSON:
+    """``registered-models/delete-tag``."""
+    service.registry.tag_registered_model(given.text("name"), {given.text("key"): None})
+    return {}
 
 
 def search(service: Service, given: Arguments) -> JSON:
@@ -51,26 +84,11 @@ def search(service: Service, given: Arguments) -> JSON:
         filter_text=given.text("filter", default=""),
         order=given.texts("order_by"),
     )
-    page, following = page_of(found, given)
-    answer: dict[str, JSON] = {"registered_models": [_model_json(service, m) for m in page]}
-    if following:
-        answer["next_page_token"] = following
-    return answer
-
-
-def search_versions(service: Service, given: Arguments) -> JSON:
-    """``model-versions/search``: the newest first unless another order is asked for."""
-    models = {model.name: model for model in service.registry.registered_models()}
-    versions = [v for name in models for v in reversed(service.registry.versions(name))]
-    found = searched(
-        versions,
-        VERSION,
-        filter_text=given.text("filter", default=""),
-        order=given.texts("order_by"),
-    )
-    page, following = page_of(found, given)
+    page, following = page_of(found, given, PAGE, most=MOST)
     answer: dict[str, JSON] = {
-        "model_versions": [_version_json(service, models[v.name], v) for v in page]
+        "registered_models": [
+            registered_json(service, m, service.registry.versions(m.name)) for m in page
+        ]
     }
     if following:
         answer["next_page_token"] = following
@@ -80,9 +98,13 @@ def search_versions(service: Service, given: Arguments) -> JSON:
 def latest_versions(service: Service, given: Arguments) -> JSON:
     """``registered-models/get-latest-versions``: the newest of each stage."""
     model = service.registry.registered_model(given.text("name"))
-    wanted = {_stage(stage) for stage in given.texts("stages")} or set(STAGES)
-    latest = [v for v in _latest(service, model.name) if v.stage in wanted]
-    return {"model_versions": [_version_json(service, model, v) for v in latest]}
+    wanted = {known_stage(stage) for stage in given.texts("stages")} or set(STAGES)
+    latest = {version.stage: version for version in service.registry.versions(model.name)}
+    return {
+        "model_versions": [
+            version_json(service, model, v) for v in latest.values() if v.stage in wanted
+        ]
+    }
 
 
 def set_alias(service: Service, given: Arguments) -> JSON:
@@ -91,115 +113,25 @@ def set_alias(service: Service, given: Arguments) -> JSON:
     return {}
 
 
+def delete_alias(service: Service, given: Arguments) -> JSON:
+    """``DELETE registered-models/alias``."""
+    service.registry.delete_alias(given.text("name"), given.text("alias"))
+    return {}
+
+
 def by_alias(service: Service, given: Arguments) -> JSON:
     """``GET registered-models/alias``."""
     alias = given.text("alias")
     model = service.registry.registered_model(given.text("name"))
-    if alias not in model.aliases:
+    number = model.aliases.get(alias)
+    if alias.lower() == "latest":
+        number = max((v.version for v in service.registry.versions(model.name)), default=None)
+    if number is None:
         raise Refusal(f"Registered model alias {alias} not found.")
-    version = _only(service, model.name, model.aliases[alias])
-    return {"model_version": _version_json(service, model, version)}
+    version = only(service, model.name, number)
+    return {"model_version": version_json(service, model, version)}
 
 
-def create_version(service: Service, given: Arguments) -> JSON:
-    """``model-versions/create``."""
-    moment, source = now(), given.text("source")
-    real = service.real_location(source)
-    if source.startswith(LOGGED):
-        real = service.models.model(source.removeprefix("models:/")).artifact_uri
-    version = service.registry.create_version(
-        ModelVersion(
-            name=given.text("name"),
-            version=0,
-            created=moment,
-            updated=moment,
-            source=source if source.startswith("models:/") else real,
-            location=real,
-            run_id=given.text("run_id", default=""),
-            run_link=given.text("run_link", default=""),
-            description=given.text("description", default=""),
-            tags=given.pairs("tags"),
-        )
-    )
-    return _answer(service, version)
-
-
-def get_version(service: Service, given: Arguments) -> JSON:
-    """``model-versions/get``."""
-    return _answer(service, _only(service, given.text("name"), given.integer("version")))
-
-
-def download_uri(service: Service, given: Arguments) -> JSON:
-    """``model-versions/get-download-uri``."""
-    version = _only(service, given.text("name"), given.integer("version"))
-    return {"artifact_uri": service.public_location(version.location)}
-
-
-def transition(service: Service, given: Arguments) -> JSON:
-    """``model-versions/transition-stage``."""
-    version = _only(service, given.text("name"), given.integer("version"))
-    stage, moment = _stage(given.text("stage")), now()
-    if given.flag("archive_existing_versions"):
-        for other in service.registry.versions(version.name):
-            if other.stage == stage and other.version != version.version:
-                service.registry.update_version(changed(other, stage="Archived", updated=moment))
-    moved = service.registry.update_version(changed(version, stage=stage, updated=moment))
-    return _answer(service, moved)
-
-
-def _stage(word: str) -> str:
-    for stage in STAGES:
-        if stage.lower() == word.lower():
-            return stage
-    raise Refusal(f"Invalid Model Version stage: {word}. Value must be one of {', '.join(STAGES)}.")
-
-
-def _only(service: Service, name: str, number: int) -> ModelVersion:
-    for version in service.registry.versions(name):
-        if version.version == number:
-            return version
-    raise missing(f"Model Version (name={name}, version={number}) not found")
-
-
-def _latest(service: Service, name: str) -> list[ModelVersion]:
-    return [*{version.stage: version for version in service.registry.versions(name)}.values()]
-
-
-def _answer(service: Service, version: ModelVersion) -> JSON:
-    model = service.registry.registered_model(version.name)
-    return {"model_version": _version_json(service, model, version)}
-
-
-def _pairs(mapping: Mapping[str, str]) -> list[JSON]:
-    return [{"key": key, "value": value} for key, value in mapping.items()]
-
-
-def _model_json(service: Service, model: RegisteredModel) -> JSON:
-    latest = _latest(service, model.name)
-    return {
-        "name": model.name,
-        "creation_timestamp": model.created,
-        "last_updated_timestamp": model.updated,
-        "description": model.description,
-        "tags": _pairs(model.tags),
-        "aliases": [{"alias": a, "version": str(v)} for a, v in model.aliases.items()],
-        "latest_versions": [_version_json(service, model, version) for version in latest],
-    }
-
-
-def _version_json(service: Service, model: RegisteredModel, version: ModelVersion) -> JSON:
-    return {
-        "name": version.name,
-        "version": str(version.version),
-        "creation_timestamp": version.created,
-        "last_updated_timestamp": version.updated,
-        "user_id": version.user,
-        "current_stage": version.stage,
-        "description": version.description,
-        "source": service.public_location(version.source),
-        "run_id": version.run_id,
-        "run_link": version.run_link,
-        "status": version.status,
-        "tags": _pairs(version.tags),
-        "aliases": [a for a, number in model.aliases.items() if number == version.version],
-    }
+def _answer(service: Service, model: RegisteredModel) -> JSON:
+    versions = service.registry.versions(model.name)
+    return {"registered_model": registered_json(service, model, versions)}

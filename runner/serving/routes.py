@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from runner.serving import experiments, models, registry, runs
+from runner.serving import experiments, histories, models, registry, runs, server_info, versions
 from runner.serving.messages import Refusal
+from runner.serving.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,11 @@ CALLS: Final[dict[tuple[str, str], Handler]] = {
     ("POST", "experiments/create"): experiments.create,
     ("GET", "experiments/get"): experiments.get,
     ("GET", "experiments/get-by-name"): experiments.get_by_name,
+    ("POST", "experiments/update"): experiments.update,
+    ("POST", "experiments/delete"): experiments.delete,
+    ("POST", "experiments/restore"): experiments.restore,
+    ("POST", "experiments/set-experiment-tag"): experiments.set_tag,
+    ("POST", "experiments/delete-experiment-tag"): experiments.delete_tag,
     ("GET", "experiments/list"): experiments.search,
     ("GET", "experiments/search"): experiments.search,
     ("POST", "experiments/search"): experiments.search,
@@ -45,23 +52,38 @@ CALLS: Final[dict[tuple[str, str], Handler]] = {
     ("POST", "runs/log-inputs"): models.log_inputs,
     ("POST", "runs/outputs"): models.log_outputs,
     ("POST", "runs/log-model"): models.log_model,
-    ("GET", "metrics/get-history"): runs.history,
+    ("GET", "metrics/get-history"): histories.one,
+    ("GET", "metrics/get-history-bulk"): histories.bulk,
+    ("GET", "metrics/get-history-bulk-interval"): histories.interval,
+    ("POST", "experiments/search-datasets"): runs.search_datasets,
+    ("GET", "server-info"): server_info.get,
     ("GET", "artifacts/list"): runs.list_artifacts,
     ("POST", "logged-models"): models.create,
     ("POST", "logged-models/search"): models.search,
     ("POST", "registered-models/create"): registry.create,
     ("GET", "registered-models/get"): registry.get,
+    ("PATCH", "registered-models/update"): registry.update,
+    ("POST", "registered-models/update"): registry.update,
+    ("POST", "registered-models/rename"): registry.rename,
+    ("DELETE", "registered-models/delete"): registry.delete,
+    ("POST", "registered-models/set-tag"): registry.set_tag,
+    ("DELETE", "registered-models/delete-tag"): registry.delete_tag,
     ("GET", "registered-models/list"): registry.search,
     ("GET", "registered-models/search"): registry.search,
     ("GET", "registered-models/get-latest-versions"): registry.latest_versions,
     ("POST", "registered-models/get-latest-versions"): registry.latest_versions,
     ("GET", "registered-models/alias"): registry.by_alias,
     ("POST", "registered-models/alias"): registry.set_alias,
-    ("POST", "model-versions/create"): registry.create_version,
-    ("GET", "model-versions/get"): registry.get_version,
-    ("GET", "model-versions/search"): registry.search_versions,
-    ("GET", "model-versions/get-download-uri"): registry.download_uri,
-    ("POST", "model-versions/transition-stage"): registry.transition,
+    ("DELETE", "registered-models/alias"): registry.delete_alias,
+    ("POST", "model-versions/create"): versions.create,
+    ("GET", "model-versions/get"): versions.get,
+    ("PATCH", "model-versions/update"): versions.update,
+    ("DELETE", "model-versions/delete"): versions.delete,
+    ("POST", "model-versions/set-tag"): versions.set_tag,
+    ("DELETE", "model-versions/delete-tag"): versions.delete_tag,
+    ("GET", "model-versions/search"): versions.search,
+    ("GET", "model-versions/get-download-uri"): versions.download_uri,
+    ("POST", "model-versions/transition-stage"): versions.transition,
 }
 MODEL_CALLS: Final[dict[tuple[str, str], Handler]] = {
     ("GET", ""): models.get,
@@ -97,6 +119,16 @@ def route(method: str, path: str) -> tuple[Handler, dict[str, str]]:
         if name.startswith("logged-models/"):
             return _model_call(method, name.removeprefix("logged-models/"), path)
     raise _nothing(method, path)
+
+
+def methods(path: str) -> list[str]:
+    """Return the methods that a path can be asked with, none where there is nothing."""
+    found = set()
+    for method in ("DELETE", "GET", "PATCH", "POST", "PUT"):
+        with contextlib.suppress(Refusal):
+            if stream(method, path) or artifact_path(path) is not None or route(method, path):
+                found.add(method)
+    return sorted(found | ({"HEAD", "OPTIONS"} if "GET" in found else {"OPTIONS"})) if found else []
 
 
 def _model_call(method: str, name: str, path: str) -> tuple[Handler, dict[str, str]]:

@@ -14,6 +14,8 @@ from runner.serving.connection import Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
     from typing import Final
 
     from runner.serving.connection import Answer
@@ -24,19 +26,31 @@ CONNECTIONS: Final = 1000
 """Beyond so many clients, new ones wait in the kernel's backlog."""
 IDLE_SECONDS: Final = 120.0
 TICK: Final = 1.0
+STAY: Final = 0.02
+"""So many seconds a worker waits for a client's next request while others are free: a client that
+logs in a loop is spared two changes of threads a request."""
 
 
 class Server:
     """Answers on a listening socket, which it owns from then on.
 
-    One thread watches the listener and the idle connections; a connection that becomes readable
-    goes to a worker for one request (or several that came together) and back again.
+    One thread watches the listener and the idle connections, and collects what arrives; with a
+    whole head a connection goes to a worker, stays there while requests keep coming, and returns.
+    ``tls`` gives the context for a new connection; None speaks plain HTTP.
     """
 
-    def __init__(self, listener: int, *, answer: Answer, threads: int = THREADS) -> None:
+    def __init__(
+        self,
+        listener: int,
+        *,
+        answer: Answer,
+        threads: int = THREADS,
+        tls: Callable[[], SSLContext] | None = None,
+    ) -> None:
         self._listener = socket.socket(fileno=listener)
         self._listener.settimeout(0)
         self._answer = answer
+        self._tls = tls
         self._limit = threads
         self._queue: SimpleQueue[Connection | None] = SimpleQueue()
         self._returned: list[Connection] = []
@@ -48,14 +62,26 @@ class Server:
         os.set_blocking(self._wake_write, False)
         self._poller = select.poll()
         self._deadline: float | None = None
+        self._accepting = True
+        self._swept = 0.0
         self._watcher = threading.Thread(target=self._watch, name="endpoint", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
         self._watcher.start()
 
-    def close(self, *, within: float) -> None:
-        """Stop when all is quiet, at the latest after so many seconds."""
+    @property
+    def connections(self) -> int:
+        """The number of clients that are connected."""
+        return len(self._idle) + len(self._busy)
+
+    def close(self, *, within: float, accept: bool = True) -> None:
+        """Stop when all is quiet, at the latest after so many seconds.
+
+        With ``accept`` clients that come meanwhile are answered, else they are refused, and each
+        client is hung up on after the answer that is under way.
+        """
+        self._accepting = accept
         self._deadline = time.monotonic() + within
         self._wake()
         threads = [self._watcher, *self._workers]
@@ -82,6 +108,8 @@ class Server:
     def _round(self) -> bool:
         """Wait for one thing to happen and deal with it; True when it is time to stop."""
         closing = self._deadline is not None
+        if not self._accepting:
+            self._refuse_new()
         ready = self._poller.poll(0 if closing else TICK * 1000)
         listener, wake = self._listener.fileno(), self._wake_read
         for descriptor, _ in ready:
@@ -90,7 +118,7 @@ class Server:
             elif descriptor == listener:
                 self._accept()
             else:
-                self._hand_over(self._idle.pop(descriptor))
+                self._look_at(self._idle[descriptor])
         came_back = self._take_back()
         if self._deadline is None:
             self._hang_up_on_sleepers()
@@ -108,21 +136,50 @@ class Server:
     def _accept(self) -> None:
         while len(self._idle) + len(self._busy) < CONNECTIONS:
             try:
-                client, _ = self._listener.accept()
+                client, address = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError:  # no descriptors left: clients wait in the backlog until one is
                 time.sleep(0.05)
                 return
-            self._watch_idle(Connection(client, answer=self._answer))
+            self._welcome(client, str(address[0]) if address else "")
         self._hang_up_on_sleepers(older_than=1.0)
+
+    def _welcome(self, client: socket.socket, peer: str) -> None:
+        try:
+            context = self._tls() if self._tls else None
+            connection = Connection(client, answer=self._answer, peer=peer, tls=context)
+        except OSError:  # it has left already
+            client.close()
+        else:
+            self._watch_idle(connection)
+
+    def _refuse_new(self) -> None:
+        """Close the door: who comes now is refused by the kernel, who is here is served last."""
+        if self._listener.fileno() >= 0:
+            self._poller.unregister(self._listener)
+            self._close_listener()
+        with self._lock:
+            for connection in [*self._busy, *self._idle.values()]:
+                connection.closing = True
 
     def _watch_idle(self, connection: Connection) -> None:
         self._idle[connection.fileno()] = connection
         self._poller.register(connection, select.POLLIN)
 
-    def _hand_over(self, connection: Connection) -> None:
+    def _look_at(self, connection: Connection) -> None:
+        """Take what has arrived; a whole head is work, half of one waits for the rest."""
+        has_head = connection.gather()
+        if has_head is False:
+            return
+        del self._idle[connection.fileno()]
         self._poller.unregister(connection)
+        if has_head:
+            self._hand_over(connection)
+        else:
+            connection.close()
+
+    def _hand_over(self, connection: Connection) -> None:
         with self._lock:
             self._busy.add(connection)
             is_short = len(self._busy) > len(self._workers)
@@ -134,11 +191,9 @@ class Server:
 
     def _work(self) -> None:
         while (connection := self._queue.get()) is not None:
-            keep = True
+            keep = False
             try:
-                keep = connection.serve_one()
-                while keep and connection.pending:
-                    keep = connection.serve_one()
+                keep = self._converse(connection)
             finally:
                 if not keep:
                     connection.close()
@@ -148,6 +203,20 @@ class Server:
                         self._returned.append(connection)
                 self._wake()
 
+    def _converse(self, connection: Connection) -> bool:
+        """Answer until the client pauses; False when the connection is over."""
+        while connection.serve_one():
+            has_head = connection.gather()
+            if has_head is False and self._may_stay() and connection.arrives(STAY):
+                has_head = connection.gather()
+            if not has_head:
+                return has_head is not None
+        return False
+
+    def _may_stay(self) -> bool:
+        free = self._queue.empty() and len(self._busy) <= self._limit // 2
+        return free and self._deadline is None
+
     def _take_back(self) -> bool:
         with self._lock:
             returned, self._returned = self._returned, []
@@ -156,16 +225,19 @@ class Server:
         return bool(returned)
 
     def _hang_up_on_sleepers(self, *, older_than: float = IDLE_SECONDS) -> None:
-        limit = time.monotonic() - older_than
-        for descriptor in [d for d, c in self._idle.items() if c.since < limit]:
+        """Close what is idle for too long, and what has not brought its head in time."""
+        now = time.monotonic()
+        if older_than == IDLE_SECONDS and now - self._swept < TICK / 2:
+            return
+        self._swept = now
+        limit = now - older_than
+        for descriptor in [d for d, c in self._idle.items() if c.since < limit or c.is_late(now)]:
             connection = self._idle.pop(descriptor)
             self._poller.unregister(connection)
             connection.close()
 
     def _stop(self) -> None:
-        with contextlib.suppress(OSError):  # not connected any more: nothing to shut down
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._close_listener()
         for _ in self._workers:
             self._queue.put(None)
         self._take_back()
@@ -175,3 +247,8 @@ class Server:
         with self._lock:
             for connection in self._busy:  # the time is over: wake those who wait for a client
                 connection.interrupt()
+
+    def _close_listener(self) -> None:
+        with contextlib.suppress(OSError):  # not connected any more: nothing to shut down
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()

@@ -10,7 +10,7 @@ from runner.model.spec import Problem
 from runner.model.value import swhid
 from runner.sources.checkout import Checkout, seal, tree_git
 from runner.sources.folder import check_links
-from runner.sources.remote import asking, key, unreachable
+from runner.sources.remote import Resolved, asking, key, unreachable
 from runner.system.files import Lock, cache_directory, read, remove_tree, set_aside
 from runner.system.git import SHA1, Git, reason, variables
 from runner.system.trees import directory_digest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from runner.ports import Reporter
-    from runner.sources.remote import Remote, Resolved
+    from runner.sources.remote import Remote
     from runner.system.process import Completed
 
 KEPT = "refs/runproj/commits"
@@ -72,6 +72,21 @@ class Repository:
             if found is None:
                 with self._step("fetching", self.remote.shown):
                     found = self._fetched_or_renewed(wanted)
+        return found
+
+    def complete(self, commit: str) -> str:
+        """Have a commit with its whole history; return its id, which differs for the id of a tag.
+
+        Raises:
+            SourceError: The remote does not have it or cannot be reached.
+        """
+        with self._lock:
+            self._prepare(commit)
+            found = self._kept(commit) if self._is_complete() else None
+            if found is None:
+                with self._step("fetching", f"the history of {self.remote.shown}"):
+                    self._fetch_everything()
+                    found = self._fetched(Resolved(commit=commit))
         return found
 
     def abbreviated(self, prefix: str) -> str | None:

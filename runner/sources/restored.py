@@ -84,7 +84,7 @@ class Restorer:
         """Check the commit out, from the first place that has it."""
         source = GitSource(home=self.home, environ=self.environ, reporter=self.reporter)
         failures = []
-        for location in _repositories(origin):
+        for location in repositories(origin):
             try:
                 return source.fetch(ProjectReference(location=location, revision=commit))
             except RunprojError as error:
@@ -162,7 +162,12 @@ class Restorer:
             tree,
             project=project,
             changes=changes,
-            provenance=changed(origin, reference=reference, tree=digest),
+            provenance=changed(
+                origin,
+                reference=reference,
+                tree=digest,
+                committed=origin.committed or tree.provenance.committed,
+            ),
         )
 
     def _applied(self, root: str, changes: Changes) -> str:
@@ -178,7 +183,7 @@ class Restorer:
             remove_tree(scratch)
 
 
-def _repositories(origin: Provenance) -> tuple[str, ...]:
+def repositories(origin: Provenance) -> tuple[str, ...]:
     """Return where the commit may be: the checkout that ran, then the repository it came from."""
     found = []
     path = local_path(origin.reference.location)

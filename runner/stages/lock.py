@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from runner.errors import EnvError, UsageError
+import os
+
+from runner.errors import EnvError
+from runner.model.event import Noted, Warned
 from runner.model.lock import LockRequest
+from runner.model.spec import Problem
+from runner.model.value import changed
+from runner.system.files import cache_directory, read, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from runner.model.lock import EnvironmentLock
     from runner.model.plan import Draft
     from runner.model.project import WorkingTree
@@ -48,45 +52,69 @@ def choose_builder(spec: EnvironmentSpec, manager: str | None, services: Service
 
 
 def lock(draft: Draft, services: Services) -> EnvironmentLock:
-    """Decide exactly what the environment contains."""
-    request = draft.request
-    return services.builder(draft.builder).lock(
-        LockRequest(
-            spec=draft.spec.environment,
-            project=draft.tree.project,
-            as_of=draft.as_of,
-            locked=request.locked,
-            refresh=request.refresh,
-            recorded=request.recorded_lock,
-        )
-    )
-
-
-def as_of(text: str | None, tree: WorkingTree) -> datetime | None:
-    """Read ``--as-of``: an ISO 8601 date or time (UTC unless it says otherwise), or ``commit``.
-
-    A date means its last moment, so that what was released on that day is seen.
+    """Decide exactly what the environment contains.
 
     Raises:
-        UsageError: It is neither, or there is no commit to take the date from.
+        EnvError: Nothing fits.
     """
-    if text is None:
-        return None
-    from datetime import UTC, datetime, timedelta
+    request = draft.request
+    asked = LockRequest(
+        spec=draft.spec.environment,
+        project=draft.tree.project,
+        as_of=draft.as_of,
+        locked=request.locked,
+        refresh=request.refresh,
+        recorded=request.recorded_lock,
+        name=draft.spec.name,
+        commit=draft.tree.provenance.commit,
+        build_image=request.build_image,
+    )
+    if draft.is_dated_by_commit and not asked.recorded:
+        return lock_of_commit(asked, draft.tree, draft.builder, services)
+    return services.builder(draft.builder).lock(asked)
 
-    if text == "commit":
-        if tree.provenance.committed is None:
-            raise UsageError(
-                "--as-of commit needs a project in git", hint="give a date: --as-of 2024-05-31"
-            )
-        return tree.provenance.committed
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"--as-of {text!r} is neither a date nor 'commit'",
-            hint="for example --as-of 2024-05-31 or --as-of 2024-05-31T12:00:00Z",
-        ) from None
-    if len(text) <= len("2024-05-31"):
-        moment += timedelta(days=1) - timedelta(microseconds=1)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+def lock_of_commit(
+    asked: LockRequest, tree: WorkingTree, manager: str, services: Services
+) -> EnvironmentLock:
+    """Lock as of a commit's date, which nobody asked for.
+
+    Where nothing fits as of then (some indexes do not tell when packages were uploaded), today's
+    packages are taken, and that is said; it is remembered for the tree, so as not to try again.
+
+    Raises:
+        EnvError: Nothing fits today, either.
+    """
+    assert asked.as_of is not None  # noqa: S101 - a commit has a date
+    builder = services.builder(manager)
+    tree_id = tree.provenance.tree.rpartition(":")[2]
+    remembered = os.path.join(services.home, "undated", f"{tree_id}-{manager}")
+    if asked.refresh or not os.path.exists(remembered):
+        day = asked.as_of.isoformat(timespec="minutes").replace("+00:00", "Z")
+        services.reporter.report(
+            Noted(message=f"packages as of the commit, {day} (--as-of now takes today's)")
+        )
+        try:
+            return builder.lock(asked)
+        except EnvError as error:
+            if asked.locked:
+                raise
+            reason = error.message
+        found = builder.lock(changed(asked, as_of=None))
+        cache_directory(services.home, "undated")
+        write_whole(remembered, reason.encode())
+    else:
+        reason = read(remembered).decode()
+        found = builder.lock(changed(asked, as_of=None))
+    services.reporter.report(Warned(problem=_undated(reason)))
+    return found
+
+
+def _undated(reason: str) -> Problem:
+    return Problem(
+        severity="warning",
+        rule="undated",
+        message="today's packages are taken: as of the commit's date they cannot be had "
+        f"({reason})",
+        hint="'runproj lock' in the project keeps them",
+    )

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import RLock
 
-from runner.errors import StoreError
 from runner.model.run import ENDED
-from runner.model.tracking import Experiment, RunPage
+from runner.model.tracking import RunPage
 from runner.model.value import EMPTY, changed
 from runner.stores import metafile, rules, runfolder
 from runner.stores.artifacts import FolderArtifacts, UnreachableArtifacts, made, moved
-from runner.stores.disk import on_disk
+from runner.stores.experiments_files import TRASH, Aside, FileExperiments, folders
+from runner.stores.metafile import on_disk
 from runner.stores.opening import file_url, local_path
 from runner.stores.rules import completed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from runner.codec import JSON
     from runner.model.run import RunStatus
@@ -32,22 +31,22 @@ if TYPE_CHECKING:
     from runner.ports import Artifacts, LineageStore, ModelStore, RegistryStore
     from runner.stores.models_files import FileModels
 
-TRASH = ".trash"
-"""Where MLflow moves deleted experiments."""
 
-
-class FileStore:
+class FileStore(FileExperiments):
     """Runs in a folder of files. ``root`` is absolute; see ``runner.ports.TrackingStore``."""
 
     def __init__(self, root: str) -> None:
-        self._root = root
-        self._lock = RLock()
+        super().__init__(root)
         self._known: dict[str, str] = {}
 
     @property
     def uri(self) -> str:
         """``file://`` and the path of the folder."""
         return file_url(self._root)
+
+    @property
+    def own_ids(self) -> None:
+        """None: ids that are given are kept."""
 
     @property
     def artifact_root(self) -> str:
@@ -87,39 +86,6 @@ class FileStore:
         """Forget where runs are."""
         self._known.clear()
 
-    def experiment(self, experiment_id: str) -> Experiment:
-        """Return one experiment."""
-        with on_disk(self._root):
-            found = self._experiment(experiment_id)
-        if found is None:
-            raise rules.no_experiment(experiment_id)
-        return found
-
-    def experiment_named(self, name: str) -> Experiment | None:
-        """Return the experiment of that name, deleted or not."""
-        return next((e for e in self.experiments() if e.name == name), None)
-
-    def experiments(self) -> tuple[Experiment, ...]:
-        """Return all of them, oldest first."""
-        with on_disk(self._root):
-            ids = {rules.DEFAULT_EXPERIMENT, *_folders(self._root)}
-            ids.update(_folders(os.path.join(self._root, TRASH)))
-            found = [e for i in sorted(ids) if (e := self._experiment(i, strict=False))]
-        found.sort(key=lambda e: (e.experiment_id != rules.DEFAULT_EXPERIMENT, e.created or 0))
-        return tuple(found)
-
-    def create_experiment(
-        self, name: str, *, artifact_location: str | None = None, tags: Mapping[str, str] = EMPTY
-    ) -> Experiment:
-        """Make a new experiment."""
-        rules.check_experiment(name, tags)
-        with self._lock, on_disk(self._root):
-            if self.experiment_named(name):
-                raise rules.taken(f"there is an experiment named {name!r} already")
-            self._keep_default()
-            number = str(10**17 + int.from_bytes(os.urandom(8), "big") % (9 * 10**17))
-            return self._made_experiment(number, name, artifact_location, tags)
-
     def create_run(self, run: TrackedRun) -> TrackedRun:
         """Add a run with its params and tags; empty id, name and artifact URI are filled in."""
         run = completed(run)
@@ -135,7 +101,7 @@ class FileStore:
             if run.experiment_id == rules.DEFAULT_EXPERIMENT:
                 self._keep_default()
             folder = os.path.join(self._root, run.experiment_id, run.run_id)
-            with _Aside(self._root) as aside:
+            with Aside(self._root) as aside:
                 runfolder.make(aside, run)
                 os.rename(aside, folder)
             self._known[run.run_id] = folder
@@ -277,88 +243,6 @@ class FileStore:
         folder = local_path(uri, os.path.dirname(self._root))
         return UnreachableArtifacts(uri) if folder is None else FolderArtifacts(folder)
 
-    def _experiment(self, experiment_id: str, *, strict: bool = True) -> Experiment | None:
-        """Return an experiment, None when there is none (or, unless strict, it makes no sense)."""
-        if not rules.is_plain_name(experiment_id):
-            return None
-        for lifecycle, above in (("active", self._root), ("deleted", f"{self._root}/{TRASH}")):
-            folder = os.path.join(above, experiment_id)
-            try:
-                meta = metafile.read(folder)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except StoreError:
-                if strict:
-                    raise
-                return None
-            return Experiment(
-                experiment_id=experiment_id,
-                name=str(meta.get("name", "")),
-                artifact_location=str(meta.get("artifact_location") or file_url(folder)),
-                lifecycle=lifecycle,
-                created=runfolder.number(meta.get("creation_time")),
-                updated=runfolder.number(meta.get("last_update_time")),
-                tags=runfolder.texts(folder, "tags"),
-            )
-        if experiment_id == rules.DEFAULT_EXPERIMENT:  # made with the first run in it
-            return Experiment(
-                experiment_id=experiment_id,
-                name=rules.DEFAULT_EXPERIMENT_NAME,
-                artifact_location=file_url(os.path.join(self._root, experiment_id)),
-            )
-        return None
-
-    def _keep_default(self) -> None:
-        """Write the default experiment down, unless it is there (or in the trash)."""
-        number = rules.DEFAULT_EXPERIMENT
-        places = (os.path.join(self._root, number), os.path.join(self._root, TRASH, number))
-        if not any(os.path.exists(os.path.join(place, metafile.NAME)) for place in places):
-            self._made_experiment(number, rules.DEFAULT_EXPERIMENT_NAME, None, EMPTY)
-
-    def _made_experiment(
-        self, number: str, name: str, artifact_location: str | None, tags: Mapping[str, str]
-    ) -> Experiment:
-        folder = os.path.join(self._root, number)
-        now = _now()
-        meta: dict[str, JSON] = {
-            "artifact_location": artifact_location or file_url(folder),
-            "creation_time": now,
-            "experiment_id": number,
-            "last_update_time": now,
-            "lifecycle_stage": "active",
-            "name": rules.storable(name),
-        }
-        with _Aside(self._root) as aside:
-            os.makedirs(os.path.join(aside, "tags"))
-            runfolder.put_texts(aside, "tags", tags)
-            metafile.write(aside, meta)
-            try:
-                os.rename(aside, folder)
-            except OSError:  # another process was faster, or it holds artifacts of a SQLite store
-                if not os.path.isdir(folder):
-                    raise
-                if not os.path.exists(os.path.join(folder, metafile.NAME)):
-                    metafile.write(folder, meta)
-        return self.experiment(number)
-
-    def _headings(self, experiment_id: str, prefix: str) -> Iterator[tuple[int, str, str, str]]:
-        """Return start time, lifecycle, id and folder of an experiment's runs."""
-        if not rules.is_plain_name(experiment_id):
-            return
-        for above in (self._root, os.path.join(self._root, TRASH)):
-            home = os.path.join(above, experiment_id)
-            for run_id in _folders(home):
-                if not run_id.startswith(prefix):
-                    continue
-                folder = f"{home}/{run_id}"
-                try:
-                    heading = metafile.start_and_lifecycle(
-                        metafile.read_bytes(f"{folder}/{metafile.NAME}")
-                    ) or _heading(metafile.read(folder))
-                except (FileNotFoundError, NotADirectoryError, StoreError):
-                    continue  # no run: ``tags``, ``models``, a run half deleted or damaged
-                yield (*heading, run_id, folder)
-
     def _found(self, run_id: str) -> str | None:
         """Return the folder of a run, None when there is none."""
         known = self._known.get(run_id)
@@ -367,7 +251,7 @@ class FileStore:
         if not rules.is_plain_name(run_id):
             return None
         for above in (self._root, os.path.join(self._root, TRASH)):
-            for experiment_id in _folders(above):
+            for experiment_id in folders(above):
                 folder = os.path.join(above, experiment_id, run_id)
                 if os.path.exists(os.path.join(folder, metafile.NAME)):
                     self._known[run_id] = folder
@@ -416,37 +300,6 @@ class FileStore:
             folder = self._folder(run_id)
             meta = runfolder.completed_meta(metafile.read(folder), run_id)
             metafile.write(folder, {**meta, "lifecycle_stage": lifecycle, "deleted_time": deleted})
-
-
-class _Aside:
-    """A folder in the trash to make things in that appear elsewhere by renaming."""
-
-    def __init__(self, root: str) -> None:
-        self._path = os.path.join(root, TRASH, f".runproj-{os.urandom(8).hex()}")
-
-    def __enter__(self) -> str:
-        os.makedirs(self._path)
-        return self._path
-
-    def __exit__(self, *_: object) -> None:
-        if os.path.isdir(self._path):
-            from runner.system.files import remove_tree
-
-            remove_tree(self._path)
-
-
-def _folders(folder: str) -> list[str]:
-    """Return the names of the folders in a folder, without hidden ones."""
-    try:
-        with os.scandir(folder) as entries:
-            return [e.name for e in entries if e.name[0] != "." and e.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _heading(meta: Mapping[str, JSON]) -> tuple[int, str]:
-    started = runfolder.number(meta.get("start_time")) or 0
-    return started, str(meta.get("lifecycle_stage") or "active")
 
 
 def _now() -> int:

@@ -13,8 +13,8 @@ import os
 from runner.errors import StoreError
 from runner.model.tracking import Dataset, DatasetInput, Lineage, ModelOutput
 from runner.stores import metafile, rules, runfolder
-from runner.stores.disk import on_disk
 from runner.stores.lineage_sqlite import check_dataset
+from runner.stores.metafile import on_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,6 @@
-"""MLflow's ``meta.yaml``: flat mappings, written with every text quoted, read fast when plain.
+"""Files of the store: MLflow's ``meta.yaml``, and in words what can go wrong with any of them.
+
+``meta.yaml`` are flat mappings, written with every text quoted, read fast when plain.
 
 What we and MLflow write is one ``key: value`` a line; that is read by hand. Anything else (folded
 texts, nested values, comments) goes through PyYAML, which costs its import.
@@ -6,6 +8,7 @@ texts, nested values, comments) goes through PyYAML, which costs its import.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -15,6 +18,7 @@ from runner.system.files import write_whole
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
     from runner.codec import JSON
 
@@ -24,6 +28,40 @@ BLOCK = 8192
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
 _WORDS = frozenset({"", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _BASIC_PLANE = 0x10000
+_MEANINGS = {
+    errno.ENOSPC: ("TEMPORARILY_UNAVAILABLE", "free some space and try again"),
+    errno.EDQUOT: ("TEMPORARILY_UNAVAILABLE", "free some space and try again"),
+    errno.EACCES: ("PERMISSION_DENIED", "make the folder writable, or choose another store"),
+    errno.EPERM: ("PERMISSION_DENIED", "make the folder writable, or choose another store"),
+    errno.EROFS: ("PERMISSION_DENIED", "choose another store with --tracking-uri"),
+}
+
+
+class on_disk:  # noqa: N801 - reads as a verb phrase: with on_disk(folder):
+    """Turn the operating system's errors inside ``with`` into ``StoreError``."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            status, hint = _MEANINGS.get(error.errno or 0, ("INTERNAL_ERROR", None))
+            raise StoreError(
+                f"the tracking store cannot be used: {error.strerror or error}",
+                status=status,
+                where=error.filename if isinstance(error.filename, str) else self._where,
+                hint=hint,
+            ) from error
 
 
 def read(folder: str) -> dict[str, JSON]:

@@ -8,7 +8,7 @@ from runner.errors import StoreError
 from runner.model.tracking import LoggedModel, Metric, ModelMetric
 from runner.model.value import RunId, changed
 from runner.stores import metafile, rules, runfolder
-from runner.stores.disk import on_disk
+from runner.stores.metafile import on_disk
 from runner.stores.models_sqlite import STATUSES, check_model
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ from runner.errors import StoreError
 from runner.model.tracking import Experiment, Metric, RunPage, TrackedRun
 from runner.model.value import EMPTY, RunId, changed
 from runner.stores import rules, wire
-from runner.stores.artifacts import FolderArtifacts
+from runner.stores.artifacts import FolderArtifacts, UnreachableArtifacts
 from runner.stores.opening import local_path
 from runner.stores.remote_artifacts import ListedArtifacts, ProxiedArtifacts
 from runner.stores.rules import completed
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from runner.codec import JSON
     from runner.model.run import RunStatus
-    from runner.ports import Artifacts
+    from runner.ports import Artifacts, LineageStore, ModelStore, RegistryStore
+    from runner.stores.rest_ids import RestIds
 
 VIEWS = {"active": "ACTIVE_ONLY", "deleted": "DELETED_ONLY", "all": "ALL"}
 HISTORY_PAGE = 10_000
@@ -41,6 +42,8 @@ class RestStore:
         self._server = Server(url, environ)
         self._directory = directory
         self._made: dict[str, TrackedRun] = {}
+        self._keeps_models: bool | None = None
+        self._keeps_datasets: bool | None = None
 
     @property
     def uri(self) -> str:
@@ -52,16 +55,36 @@ class RestStore:
         """None: the server knows."""
 
     @property
-    def model_store(self) -> None:
-        """None: clients talk to the server themselves."""
+    def own_ids(self) -> RestIds:
+        """The server chooses ids; this finds runs and models by what we know of them."""
+        from runner.stores.rest_ids import RestIds
+
+        return RestIds(self._server)
 
     @property
-    def lineage_store(self) -> None:
-        """None: clients talk to the server themselves."""
+    def model_store(self) -> ModelStore | None:
+        """Where logged models are kept; None on servers before MLflow 3."""
+        from runner.stores.rest_models import RestModels, keeps_models
+
+        if self._keeps_models is None:
+            self._keeps_models = keeps_models(self._server)
+        return RestModels(self._server, self._model_files) if self._keeps_models else None
 
     @property
-    def registry_store(self) -> None:
-        """None: clients talk to the server themselves."""
+    def lineage_store(self) -> LineageStore | None:
+        """Where datasets and outputs are kept; None on servers before MLflow 2.4."""
+        from runner.stores.rest_lineage import RestLineage, keeps_datasets
+
+        if self._keeps_datasets is None:
+            self._keeps_datasets = keeps_datasets(self._server)
+        return RestLineage(self._server) if self._keeps_datasets else None
+
+    @property
+    def registry_store(self) -> RegistryStore:
+        """Where models are registered."""
+        from runner.stores.rest_registry import RestRegistry
+
+        return RestRegistry(self._server)
 
     def close(self) -> None:
         """Close the connection."""
@@ -107,6 +130,35 @@ class RestStore:
             document["artifact_location"] = artifact_location
         made = self._server.post("mlflow/experiments/create", document, repeatable=False)
         return self.experiment(str(made["experiment_id"]))
+
+    def update_experiment(
+        self, experiment_id: str, *, name: str | None = None, tags: Mapping[str, str] = EMPTY
+    ) -> Experiment:
+        """Change what is given and leave the rest, one request for each."""
+        rules.check_experiment("unchanged" if name is None else name, tags)
+        if name is not None:
+            document: dict[str, JSON] = {"new_name": rules.storable(name)}
+            self._change_experiment("update", experiment_id, document)
+        for key, value in tags.items():
+            document = {"key": key, "value": rules.storable(value)}
+            self._change_experiment("set-experiment-tag", experiment_id, document)
+        return self.experiment(experiment_id)
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        """Take a tag away; servers from MLflow 3 on can."""
+        self._change_experiment("delete-experiment-tag", experiment_id, {"key": key})
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Mark an experiment and its runs as deleted."""
+        self._change_experiment("delete", experiment_id, {})
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Take a deletion back."""
+        self._change_experiment("restore", experiment_id, {})
+
+    def _change_experiment(self, call: str, experiment_id: str, given: Mapping[str, JSON]) -> None:
+        document: dict[str, JSON] = {"experiment_id": experiment_id, **given}
+        self._server.post(f"mlflow/experiments/{call}", document)
 
     def create_run(self, run: TrackedRun) -> TrackedRun:
         """Add a run; the returned one has the id that the server chose."""
@@ -261,12 +313,16 @@ class RestStore:
         Through the server (``mlflow-artifacts:``), or directly where the server's own path is a
         local one, as MLflow does; elsewhere (S3 and so on) they can be read but not written.
         """
-        uri = run.artifact_uri
+        return self._files(run.artifact_uri) or ListedArtifacts(self._server, run)
+
+    def _files(self, uri: str) -> Artifacts | None:
         if uri.startswith("mlflow-artifacts:/") and not uri.startswith("mlflow-artifacts://"):
             return ProxiedArtifacts(self._server, uri[len("mlflow-artifacts:/") :].strip("/"))
-        if folder := local_path(uri, self._directory):
-            return FolderArtifacts(folder)
-        return ListedArtifacts(self._server, run)
+        folder = local_path(uri, self._directory)
+        return FolderArtifacts(folder) if folder else None
+
+    def _model_files(self, uri: str) -> Artifacts:
+        return self._files(uri) or UnreachableArtifacts(uri)
 
     def _update(self, run_id: str, changes: Mapping[str, JSON]) -> None:
         given = {key: value for key, value in changes.items() if value is not None}

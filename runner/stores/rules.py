@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from runner.model.run import RunStatus
-    from runner.model.tracking import Metric, TrackedRun
+    from runner.model.tracking import Experiment, Metric, TrackedRun
 
 KEY_LIMIT: Final = 250
 """The longest key of a parameter, metric or tag, in characters."""
@@ -26,7 +26,8 @@ PARAM_VALUE_LIMIT: Final = 6000
 """The longest parameter value; longer ones are the caller's to shorten."""
 TAG_VALUE_LIMIT: Final = 8000
 EXPERIMENT_NAME_LIMIT: Final = 500
-EXPERIMENT_TAG_VALUE_LIMIT: Final = 5000
+EXPERIMENT_TAG_VALUE_LIMIT: Final = 20_000
+"""As in MLflow 3.17; before, it was 5,000."""
 RUN_NAME_LIMIT: Final = 250
 PARAMS_A_BATCH: Final = 100
 """How many parameters one ``log-batch`` request may carry; tags and metrics likewise."""
@@ -94,9 +95,39 @@ def no_experiment(experiment_id: str) -> StoreError:
     )
 
 
+def no_experiment_tag(experiment_id: str, key: str) -> StoreError:
+    """Say that an experiment has no tag of that name."""
+    return missing(f"the experiment {experiment_id!r} has no tag {key!r}")
+
+
+def no_registered_model(name: str) -> StoreError:
+    """Say that no model is registered under that name, in MLflow's words."""
+    return missing(f"Registered Model with name={shortened(name)} not found")
+
+
+def registered_already(name: str) -> StoreError:
+    """Say that a model is registered under that name, in MLflow's words."""
+    return taken(f"Registered Model (name={shortened(name)}) already exists.")
+
+
+def no_version(name: str, version: int) -> StoreError:
+    """Say that a registered model has no such version, in MLflow's words."""
+    return missing(f"Model Version (name={shortened(name)}, version={version}) not found")
+
+
 def not_active(kind: str, name: str) -> StoreError:
     """Say that a deleted run or experiment cannot be written to."""
     return refused(f"the {kind} {name!r} is deleted", hint="restore it to write to it again")
+
+
+def check_changeable(experiment: Experiment) -> None:
+    """Refuse to change an experiment that is deleted."""
+    if experiment.lifecycle != "active":
+        raise StoreError(
+            f"the experiment {experiment.name!r} is deleted",
+            status="INVALID_STATE",
+            hint="restore it to change it again",
+        )
 
 
 _patterns: dict[str, object] = {}
@@ -165,6 +196,11 @@ def check_experiment(name: str, tags: Mapping[str, str]) -> None:
     if not name.strip():
         raise refused("an experiment needs a name")
     _check_length("the experiment's name", name, EXPERIMENT_NAME_LIMIT)
+    check_experiment_tags(tags)
+
+
+def check_experiment_tags(tags: Mapping[str, str]) -> None:
+    """Refuse tags of experiments that MLflow refuses."""
     for key, value in tags.items():
         check_key("tag", key)
         _check_length(f"the value of tag {key!r}", value, EXPERIMENT_TAG_VALUE_LIMIT)
@@ -193,6 +229,14 @@ def check_registered_name(name: str) -> None:
     """Refuse a name that no model can be registered under; it becomes a part of URIs."""
     if not name.strip() or len(name) > KEY_LIMIT or name[0] == "." or set(name) & set("/:\0"):
         raise refused(f"{shortened(name)!r} is no name for a registered model")
+
+
+def check_registry_tags(tags: Mapping[str, str | None]) -> None:
+    """Refuse tags of registered models and versions; None stands for a tag to take away."""
+    for key, value in tags.items():
+        check_key("tag", key)
+        if value is not None:
+            _check_length(f"the value of tag {key!r}", value, TAG_VALUE_LIMIT)
 
 
 def check_alias(alias: str) -> None:

@@ -45,6 +45,10 @@ class SqliteStore:
         return f"sqlite:///{self._database.path}"
 
     @property
+    def own_ids(self) -> None:
+        """None: ids that are given are kept."""
+
+    @property
     def artifact_root(self) -> str:
         """``mlruns`` beside the database."""
         return self._artifact_root
@@ -118,6 +122,37 @@ class SqliteStore:
                 [(key, rules.storable(value), number) for key, value in tags.items()],
             )
             return rows.experiment(connection, str(number))
+
+    def update_experiment(
+        self, experiment_id: str, *, name: str | None = None, tags: Mapping[str, str] = EMPTY
+    ) -> Experiment:
+        """Change what is given and leave the rest."""
+        from runner.stores import experiments_sqlite
+
+        rules.check_experiment("unchanged" if name is None else name, tags)
+        with self._database.writing(durable=True) as connection:
+            return experiments_sqlite.update(connection, experiment_id, name=name, tags=tags)
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        """Take a tag away."""
+        from runner.stores import experiments_sqlite
+
+        with self._database.writing() as connection:
+            experiments_sqlite.delete_tag(connection, experiment_id, key)
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Mark an experiment and its runs as deleted."""
+        from runner.stores import experiments_sqlite
+
+        with self._database.writing(durable=True) as connection:
+            experiments_sqlite.set_lifecycle(connection, experiment_id, "deleted")
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Take a deletion back."""
+        from runner.stores import experiments_sqlite
+
+        with self._database.writing(durable=True) as connection:
+            experiments_sqlite.set_lifecycle(connection, experiment_id, "active")
 
     def create_run(self, run: TrackedRun) -> TrackedRun:
         """Add a run with its params and tags; empty id, name and artifact URI are filled in."""

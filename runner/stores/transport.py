@@ -12,7 +12,7 @@ import time
 from _thread import RLock
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from runner.errors import StoreError
+from runner.errors import StoreError, StoreUnavailableError
 from runner.model.value import Value
 from runner.redaction import without_credentials
 from runner.stores.access import headers, host_and_port, proxy_headers, proxy_of
@@ -36,6 +36,8 @@ LONGEST_PAUSE = 30.0
 BLOCK = 1 << 20
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which a request that may be repeated is."""
+UNAVAILABLE = RETRIED | {*range(500, 600)} - {501}
+"""Answers of a server, or of what stands before it, that is out of order for a while."""
 NOT_BEGUN = frozenset({429, 503})
 """Answers that say that nothing has been done, so that any request may be repeated."""
 REFUSED = frozenset({401, 403})
@@ -95,6 +97,11 @@ class Server:
         return self._json(
             Request(method="POST", path=_API + path, body=body, repeatable=repeatable)
         )
+
+    def patch(self, path: str, document: Mapping[str, JSON]) -> Mapping[str, JSON]:
+        """Send a JSON document that changes a part of something."""
+        body = json.dumps(document).encode()
+        return self._json(Request(method="PATCH", path=_API + path, body=body))
 
     def delete(self, path: str) -> None:
         """Ask for a deletion."""
@@ -250,7 +257,7 @@ class Server:
             reason = f"no answer for {self._timeout:g} s"
         elif isinstance(error, socket.gaierror):
             reason = f"the host name {self._host!r} is not known"
-        return StoreError(
+        return StoreUnavailableError(
             f"the tracking server cannot be reached: {reason}",
             status="TEMPORARILY_UNAVAILABLE",
             where=self.url,
@@ -267,10 +274,11 @@ class Server:
                 hint="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
                 "MLFLOW_TRACKING_TOKEN",
             )
+        kind = StoreUnavailableError if status in UNAVAILABLE else StoreError
         try:
             said = json.loads(content)
             sentence = str(said["message"]).strip().splitlines()[0]
-            return StoreError(sentence, status=str(said["error_code"]), where=self.url)
+            return kind(sentence, status=str(said["error_code"]), where=self.url)
         except (ValueError, KeyError, TypeError, IndexError):
             pass
         if status in REDIRECTED:
@@ -280,15 +288,16 @@ class Server:
                 where=self.url,
                 hint="give that address as tracking URI",
             )
-        return StoreError(
+        return kind(
             f"the tracking server answered {status} {response.reason} without a word that we "
             "understand",
+            status="ENDPOINT_NOT_FOUND" if status == http.client.NOT_FOUND else "INTERNAL_ERROR",
             where=self.url,
             hint="is this the address of an MLflow tracking server?",
         )
 
     def _foreign(self) -> StoreError:
-        return StoreError(
+        return StoreUnavailableError(
             "the tracking server answered with a page that is no JSON",
             where=self.url,
             hint="is this the address of an MLflow tracking server, or of a log-in page?",
@@ -325,7 +334,7 @@ class Download(io.RawIOBase):
         super().close()
 
     def _broken(self) -> StoreError:
-        return StoreError(
+        return StoreUnavailableError(
             "the tracking server broke off in the middle of a file",
             status="TEMPORARILY_UNAVAILABLE",
             where=self._where,

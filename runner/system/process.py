@@ -185,3 +185,13 @@ def _heard(descriptor: int, on_line: Callable[[str], None]) -> bytes:
     if rest.strip():
         on_line(rest.decode("utf-8", "replace").rstrip())
     return b"".join(everything)
+
+
+def attended(argv: Sequence[str], *, variables: Mapping[str, str]) -> int:
+    """Let a program have our terminal, an editor for one; return its exit code.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    child = os.posix_spawnp(argv[0], [*argv], variables)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -24,7 +25,11 @@ def test_help_lists_every_command_and_every_command_has_a_module(
     assert main([]) == main(["--help"]) == main(["help"]) == 0
     told = capsys.readouterr().out
     commands = ROOT / "runner" / "cli" / "commands"
-    assert {path.stem for path in commands.glob("*.py")} == {*COMMANDS, "__init__"}
+    groups = {path.parent.name for path in commands.glob("*/__init__.py")}
+    assert {path.stem for path in commands.glob("*.py")} | groups == {*COMMANDS, "__init__"}
+    for group in groups:
+        actions = importlib.import_module(f"runner.cli.commands.{group}").ACTIONS
+        assert {path.stem for path in (commands / group).glob("*.py")} == {*actions, "__init__"}
     for name, text in COMMANDS.items():
         assert f"  {name}" in told
         assert text in told
@@ -83,11 +88,17 @@ complete_line() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _runproj; echo "${C
 complete_line runproj va
 complete_line runproj run --entr
 complete_line runproj env pru
+complete_line runproj runs com
+complete_line runproj runs list --ord
+complete_line runproj runs compare --hi
 """
     done = subprocess.run(
         ["bash", "-c", asked, "bash", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == ["validate", "--entry-point", "prune"]
+    assert done.stdout.splitlines() == [
+        *("validate", "--entry-point", "prune"),
+        *("compare", "--order-by", "--higher"),
+    ]
 
 
 def test_output_into_a_closed_pipe_is_no_traceback() -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runner.cli.main import main
-from runner.cli.run_views import id_width, printable, size, span
+from runner.cli.run_views import id_width, size, span
+from runner.cli.text import printable
 from runner.model.tracking import Metric, TrackedRun
 from runner.model.value import RunId
 from runner.stores import runfolder

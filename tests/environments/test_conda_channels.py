@@ -149,6 +149,7 @@ def test_offline_uses_what_was_fetched(
     assert len(handler.asked) == count
 
 
+@pytest.mark.slow
 def test_no_server_is_told_with_its_address(conda: CondaBench) -> None:
     with pytest.raises(EnvError, match=r"the channel cannot be reached \(http://127.0.0.1:9/"):
         conda.lock("tool", channels=("http://127.0.0.1:9/c",))

@@ -350,6 +350,7 @@ def test_a_job_folder_that_cannot_be_made_is_a_failed_run(project: Path, home: P
     assert tags_of(run_id)["runproj.phase"] == "prepare"
 
 
+@pytest.mark.slow
 def test_an_environment_that_cannot_be_had_is_a_failed_run(project: Path) -> None:
     (project / "python_env.yaml").write_text('python: "2.0"\n')
     argv = [sys.executable, "-m", "runner", "run", str(project), "-e", "inner"]

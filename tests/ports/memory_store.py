@@ -63,6 +63,7 @@ class MemoryStore:
     """Implements ``runner.ports.TrackingStore``."""
 
     uri = "memory:"
+    own_ids: None = None
     artifact_root: None = None
     model_store: None = None
     lineage_store: None = None
@@ -108,12 +109,51 @@ class MemoryStore:
         self._experiments[number] = made
         return made
 
+    def update_experiment(
+        self, experiment_id: str, *, name: str | None = None, tags: Mapping[str, str] = {}
+    ) -> Experiment:
+        rules.check_experiment("unchanged" if name is None else name, tags)
+        experiment = self.experiment(experiment_id)
+        rules.check_changeable(experiment)
+        namesake = None if name is None else self.experiment_named(name)
+        if namesake and namesake is not experiment:
+            raise rules.taken("the name is taken")
+        made = changed(experiment, name=name or experiment.name, tags={**experiment.tags, **tags})
+        self._experiments[experiment_id] = made
+        return made
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        experiment = self.experiment(experiment_id)
+        rules.check_changeable(experiment)
+        if key not in experiment.tags:
+            raise rules.no_experiment_tag(experiment_id, key)
+        kept = {name: value for name, value in experiment.tags.items() if name != key}
+        self._experiments[experiment_id] = changed(experiment, tags=kept)
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        self._set_lifecycle(experiment_id, "deleted")
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        self._set_lifecycle(experiment_id, "active")
+
+    def _set_lifecycle(self, experiment_id: str, lifecycle: str) -> None:
+        experiment = self.experiment(experiment_id)
+        if experiment.lifecycle == lifecycle:
+            raise rules.no_experiment(experiment_id)
+        self._experiments[experiment_id] = changed(experiment, lifecycle=lifecycle)
+        for run_id, run in self._runs.items():
+            if run.experiment_id == experiment_id:
+                self._runs[run_id] = changed(run, lifecycle=lifecycle)
+
     def create_run(self, run: TrackedRun) -> TrackedRun:
         run = completed(run)
         params = {key: rules.storable(value) for key, value in run.params.items()}
         tags = {key: rules.storable(value) for key, value in run.tags.items()}
         run = changed(run, params=params, tags=tags)
-        location = self.experiment(run.experiment_id).artifact_location
+        experiment = self.experiment(run.experiment_id)
+        if experiment.lifecycle != "active":
+            raise rules.not_active("experiment", experiment.name)
+        location = experiment.artifact_location
         if run.run_id in self._runs:
             raise rules.taken(f"there is a run {run.run_id!r} already")
         run = changed(run, artifact_uri=run.artifact_uri or f"{location}/{run.run_id}/artifacts")

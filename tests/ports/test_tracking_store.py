@@ -202,6 +202,69 @@ class TestExperiments:
         assert status in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
         assert store.experiment_named(unique("nobody")) is None
 
+    def test_renaming_and_tagging(self, store: TrackingStore) -> None:
+        made = store.create_experiment(unique("old"), tags={"kept": "1", "t": "old"})
+        name = unique("neu/ü")
+        renamed = store.update_experiment(made.experiment_id, name=name)
+        assert (renamed.name, renamed.tags) == (name, made.tags)
+        tagged = store.update_experiment(made.experiment_id, tags={"t": "new", "a/b": "x\ny"})
+        assert tagged.tags == {"kept": "1", "t": "new", "a/b": "x\ny"}
+        assert store.experiment(made.experiment_id) == tagged
+        found = store.experiment_named(name)
+        assert found is not None
+        assert found.experiment_id == made.experiment_id
+        assert store.experiment_named(made.name) is None
+        store.delete_experiment_tag(made.experiment_id, "a/b")
+        assert store.experiment(made.experiment_id).tags == {"kept": "1", "t": "new"}
+        gone = refusal(lambda: store.delete_experiment_tag(made.experiment_id, "a/b"))
+        assert gone == "RESOURCE_DOES_NOT_EXIST"
+
+    def test_changes_that_are_refused(self, store: TrackingStore, kind: str) -> None:
+        one, two = (store.create_experiment(unique(name)).experiment_id for name in "ab")
+        taken = store.experiment(one).name
+        invalid = "INVALID_PARAMETER_VALUE"
+        if kind != "server":  # MLflow's own answers with a text of its database
+            again = refusal(lambda: store.update_experiment(two, name=taken))
+            assert again == "RESOURCE_ALREADY_EXISTS"
+        assert refusal(lambda: store.update_experiment(two, name=" ")) == invalid
+        assert refusal(lambda: store.update_experiment(two, tags={"../x": "1"})) == invalid
+        assert refusal(lambda: store.update_experiment(two, tags={"x": "1" * 20_001})) == invalid
+        missing = "RESOURCE_DOES_NOT_EXIST"
+        assert refusal(lambda: store.update_experiment("4711", name=unique("n"))) == missing
+        assert refusal(lambda: store.delete_experiment("4711")) == missing
+        assert refusal(lambda: store.restore_experiment("4711")) == missing
+        assert refusal(lambda: store.restore_experiment(two)) == missing
+
+    def test_deleting_and_restoring(self, store: TrackingStore) -> None:
+        made = store.create_experiment(unique("doomed")).experiment_id
+        run = store.create_run(fresh(experiment_id=made, params={"p": "1"}))
+        store.log(run.run_id, metrics=[Metric(key="m", value=2.0, timestamp=3)])
+        store.artifacts(run).put("d/a.txt", b"x")
+        store.delete_experiment(made)
+        assert store.experiment(made).lifecycle == "deleted"
+        assert store.run(run.run_id).lifecycle == "deleted"
+        assert store.runs([made]).runs == ()
+        assert [r.run_id for r in store.runs([made], lifecycle="deleted").runs] == [run.run_id]
+        assert [a.path for a in store.artifacts(store.run(run.run_id)).list()] == ["d/a.txt"]
+        for action in (
+            lambda: store.delete_experiment(made),
+            lambda: store.update_experiment(made, name=unique("n")),
+            lambda: store.update_experiment(made, tags={"t": "1"}),
+            lambda: store.log(run.run_id, params={"q": "1"}),
+            lambda: store.create_run(fresh(experiment_id=made)),
+        ):
+            assert refusal(action)
+        store.restore_experiment(made)
+        assert store.experiment(made).lifecycle == "active"
+        found = store.run(run.run_id)
+        assert (found.lifecycle, found.params, found.metrics["m"].value) == (
+            "active",
+            {"p": "1"},
+            2.0,
+        )
+        assert [a.path for a in store.artifacts(found).list()] == ["d/a.txt"]
+        store.log(run.run_id, params={"q": "1"})
+
     def test_artifacts_go_where_the_experiment_says(
         self, store: TrackingStore, kind: str, tmp_path: Path
     ) -> None:

@@ -56,6 +56,66 @@ def test_experiments_are_listed(client: Client) -> None:
     assert client.post("experiments/search", view_type="DELETED_ONLY")["experiments"] == []
 
 
+def test_experiments_are_renamed_and_tagged(client: Client, store: TrackingStore) -> None:
+    made = client.post("experiments/create", name="old")["experiment_id"]
+    client.post("experiments/create", name="taken")
+    assert client.post("experiments/update", experiment_id=made, new_name="new") == {}
+    client.post("experiments/set-experiment-tag", experiment_id=made, key="a/b", value="1")
+    client.post("experiments/set-experiment-tag", experiment_id=made, key="gone", value="1")
+    client.post("experiments/delete-experiment-tag", experiment_id=made, key="gone")
+    found = client.get("experiments/get-by-name", experiment_name="new")["experiment"]
+    assert (found["experiment_id"], found["tags"]) == (made, [{"key": "a/b", "value": "1"}])
+    assert found["last_update_time"] >= found["creation_time"]
+    assert store.experiment(made).name == "new"
+    for call, given, expected in (
+        ("update", {"new_name": "taken"}, (400, "RESOURCE_ALREADY_EXISTS")),
+        ("update", {"new_name": "x" * 501}, (400, "INVALID_PARAMETER_VALUE")),
+        ("update", {"new_name": 7.5, "experiment_id": "99"}, (404, "RESOURCE_DOES_NOT_EXIST")),
+        ("set-experiment-tag", {"value": "1"}, (400, "INVALID_PARAMETER_VALUE")),
+        ("set-experiment-tag", {"key": "../x", "value": "1"}, (400, "INVALID_PARAMETER_VALUE")),
+        (
+            "set-experiment-tag",
+            {"key": "k", "value": "x" * 20_001},
+            (400, "INVALID_PARAMETER_VALUE"),
+        ),
+        ("delete-experiment-tag", {"key": "none"}, (404, "RESOURCE_DOES_NOT_EXIST")),
+    ):
+        full = {"experiment_id": made, **given}
+        assert client.refused("POST", f"experiments/{call}", **full) == expected, (call, given)
+
+
+def test_experiments_are_deleted_with_their_runs_and_come_back(
+    client: Client, store: TrackingStore
+) -> None:
+    made = client.post("experiments/create", name="doomed")["experiment_id"]
+    run_id = client.post("runs/create", experiment_id=made)["run"]["info"]["run_id"]
+    assert client.post("experiments/delete", experiment_id=made) == {}
+    for view, expected in (("ACTIVE_ONLY", []), ("DELETED_ONLY", ["doomed"]), ("2", ["doomed"])):
+        listed = client.post("experiments/search", view_type=view, filter="name = 'doomed'")
+        assert [e["name"] for e in listed["experiments"]] == expected, view
+    by_name = client.get("experiments/get-by-name", experiment_name="doomed")["experiment"]
+    assert by_name["lifecycle_stage"] == "deleted"
+    assert client.get("runs/get", run_id=run_id)["run"]["info"]["lifecycle_stage"] == "deleted"
+    assert client.post("runs/search", experiment_ids=[made])["runs"] == []
+    deleted = client.post("runs/search", experiment_ids=[made], run_view_type="DELETED_ONLY")[
+        "runs"
+    ]
+    assert [run["info"]["run_id"] for run in deleted] == [run_id]
+    again = client.refused("POST", "experiments/delete", experiment_id=made)
+    assert again == (404, "RESOURCE_DOES_NOT_EXIST")
+    name = client.refused("POST", "experiments/create", name="doomed")
+    assert name == (400, "RESOURCE_ALREADY_EXISTS")
+    rename = client.refused("POST", "experiments/update", experiment_id=made, new_name="n")
+    assert rename == (400, "INVALID_STATE")
+    refused = client.refused("POST", "runs/create", experiment_id=made)
+    assert refused == (400, "INVALID_PARAMETER_VALUE")
+    client.post("experiments/restore", experiment_id=made)
+    assert client.get("runs/get", run_id=run_id)["run"]["info"]["lifecycle_stage"] == "active"
+    restored = client.refused("POST", "experiments/restore", experiment_id=made)
+    assert restored == (404, "RESOURCE_DOES_NOT_EXIST")
+    assert store.experiment(made).lifecycle == "active"
+
+
 def test_set_experiment_with_a_new_name_moves_the_run(
     client: Client, store: TrackingStore, run: TrackedRun
 ) -> None:

@@ -62,6 +62,16 @@ class Client:
         assert status == 200, answer
         return answer
 
+    def patch(self, name: str, /, **given: Any) -> dict[str, Any]:
+        status, answer = self.call("PATCH", name, **given)
+        assert status == 200, answer
+        return answer
+
+    def delete(self, name: str, /, **given: Any) -> dict[str, Any]:
+        status, answer = self.call("DELETE", name, **given)
+        assert status == 200, answer
+        return answer
+
     def refused(self, method: str, name: str, /, **given: Any) -> tuple[int, str]:
         status, answer = self.call(method, name, **given)
         assert answer["message"], answer

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from runner.app import Application
 from runner.cli.output import TerminalReporter
+from runner.cli.references import RUN_HELP, referenced_run
 from runner.cli.verdict_view import show_differences
 from runner.codec import document
 from runner.pipeline.diff import diff
-from runner.pipeline.reproduce import found_run
 from runner.pipeline.tolerance import combined, from_flags
 from runner.pipeline.verdict import HEADER, row
 from runner.settings import settings
@@ -28,7 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.usage = "runproj diff RUN RUN [OPTIONS]"
     parser.epilog = "exit codes: 0 nothing differs, 1 something does"
     add = parser.add_argument
-    add("before", metavar="RUN", help="a run's id, the beginning of one, or runs:/ID")
+    add("before", metavar="RUN", help=RUN_HELP)
     add("after", metavar="RUN", help="another one")
     add("--all", action="store_true", help="show what is the same, too")
     add("--no-code", action="store_true", help="do not bring the files back to compare their lines")
@@ -46,8 +46,8 @@ def call(options: Namespace, console: Console) -> int:
     services = Application(settings(tracking_uri=options.tracking_uri), TerminalReporter(console))
     try:
         found = diff(
-            found_run(services.store, options.before),
-            found_run(services.store, options.after),
+            referenced_run(options.before, services),
+            referenced_run(options.after, services),
             combined(from_flags(options.tolerance)),
             services,
             code=not options.no_code,

@@ -176,18 +176,22 @@ def _key(options: Namespace, console: Console, services: Application) -> int:
     from runner.errors import EnvError
     from runner.model.lock import LockRequest, PackageLock
     from runner.pipeline.request import parsed_reference
+    from runner.stages.date import package_date
     from runner.stages.fetch import fetch
     from runner.stages.load import load
-    from runner.stages.lock import as_of, choose_builder
+    from runner.stages.lock import choose_builder, lock_of_commit
 
     uri = options.names[0] if options.names else "."
     tree = fetch(parsed_reference(uri, options.version), services)
     spec, _ = load(tree, home=services.home)
     name = choose_builder(spec.environment, options.env_manager, services)
-    request = LockRequest(
-        spec=spec.environment, project=tree.project, as_of=as_of(options.as_of, tree)
+    dated = package_date(options.as_of, tree, spec.environment, name)
+    request = LockRequest(spec=spec.environment, project=tree.project, as_of=dated.moment)
+    lock = (
+        lock_of_commit(request, tree, name, services)
+        if dated.by_commit
+        else services.builder(name).lock(request)
     )
-    lock = services.builder(name).lock(request)
     if not isinstance(lock, PackageLock):
         raise EnvError(f"the environment manager {name!r} builds nothing that has a key")
     if options.json:

@@ -6,9 +6,9 @@ import os
 
 from runner.app import Application
 from runner.cli.output import TerminalReporter
+from runner.cli.references import RUN_HELP, referenced_run
 from runner.errors import UsageError
 from runner.pipeline.bundle import LARGEST_INPUT, export
-from runner.pipeline.reproduce import found_run
 from runner.settings import settings
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ def arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.usage = "runproj export RUN [-o BUNDLE.zip]"
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run's id, the beginning of one, or runs:/ID")
+    add("run", metavar="RUN", help=RUN_HELP)
     add("-o", "--output", metavar="FILE", help="the bundle to write (default: RUN.zip)")
     add(
         "--largest-input", type=int, default=LARGEST_INPUT // MEBI, metavar="MIB",
@@ -41,7 +41,7 @@ def call(options: Namespace, console: Console) -> int:
     found = settings(tracking_uri=options.tracking_uri)
     services = Application(found, TerminalReporter(console))
     try:
-        recorded = found_run(services.store, options.run)
+        recorded = referenced_run(options.run, services)
         name = options.output or f"{recorded.run.run_id}.zip"
         path = os.path.join(found.directory, name)
         files = export(recorded, path, services, largest_input=options.largest_input * MEBI)

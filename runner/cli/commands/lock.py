@@ -11,9 +11,10 @@ from runner.model.lock import LockRequest
 from runner.model.spec import CondaSpec
 from runner.pipeline.request import parsed_reference
 from runner.settings import settings
+from runner.stages.date import as_of
 from runner.stages.fetch import fetch
 from runner.stages.load import load
-from runner.stages.lock import HOST, as_of
+from runner.stages.lock import HOST
 from runner.system.files import write_whole
 
 TYPE_CHECKING = False

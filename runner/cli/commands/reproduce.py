@@ -7,14 +7,17 @@ import sys
 
 from runner.app import Application
 from runner.cli.output import TerminalReporter
+from runner.cli.references import RUN_HELP, referenced_run
 from runner.cli.verdict_view import repetition_document, show_noise, show_verdict
 from runner.documents.parameters_file import parse_assignments
-from runner.errors import RunprojError, StoreError, UsageError
+from runner.errors import RunprojError, SourceError, StoreError, UsageError
 from runner.model.value import changed
 from runner.pipeline.bisect import bisected
-from runner.pipeline.bundle import imported
-from runner.pipeline.repeat import repeated
-from runner.pipeline.reproduce import Reproduction, Watcher, found_run, reproduce, verdict_page
+from runner.pipeline.bisect_code import bisected_code
+from runner.pipeline.page import page
+from runner.pipeline.recorded import source_of
+from runner.pipeline.repeat import Repetition, repeated
+from runner.pipeline.reproduce import Reproduction, Watcher, reproduce, unchecked, verdict_page
 from runner.pipeline.run import heed_signals
 from runner.pipeline.verdict import (
     exit_code,
@@ -23,22 +26,17 @@ from runner.pipeline.verdict import (
     markdown,
     verdict_document,
 )
+from runner.redaction import without_credentials
 from runner.settings import settings
 from runner.system.files import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
 
     from runner.cli.output import Console
     from runner.model.verdict import Tolerances, Verdict
-    from runner.pipeline.recorded import RecordedRun
-    from runner.pipeline.repeat import Repetition
-    from runner.ports import TrackingStore
     from runner.settings import Settings
-
-INCOMPLETE = 3
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -48,7 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
         "exit codes: 0 reproduced, 1 diverged, 3 could not be checked, 2 usage, 125 runproj failed"
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run's id, the beginning of one, runs:/ID, or a bundle")
+    add("run", metavar="RUN", help=RUN_HELP)
     add(
         "-P", "--param-list", action="append", default=[], metavar="NAME=VALUE",
         help="another value: makes it a variation; or where an input lies now, or a secret",
@@ -62,17 +60,24 @@ def arguments(parser: ArgumentParser) -> None:
         "--refresh", action="store_true",
         help="resolve the environment anew instead of taking the recorded lock",
     )  # fmt: skip
-    add("--as-of", metavar="WHEN", help="with --refresh: packages as of a date, or 'commit'")
+    add(
+        "--as-of", metavar="WHEN",
+        help="--refresh with the packages of a date, of the 'commit', or of when the 'run' began",
+    )  # fmt: skip
     add(
         "--env-manager", metavar="NAME",
         help="for runs that MLflow made: uv (packages as of the run's start), virtualenv or local",
     )  # fmt: skip
     add("--repeat", type=int, metavar="N", help="run N times; measure noise, propose tolerances")
     add(
-        "--bisect",
-        choices=["env"],
-        help="when it diverges, run again with parts of the changed packages to find the cause",
-    )
+        "-v", "--version", metavar="REVISION",
+        help="run the files of another branch, tag or commit, with the recorded lock if it fits",
+    )  # fmt: skip
+    add(
+        "--bisect", choices=["env", "code"],
+        help="when it diverges, run again with parts of the changed packages, or with commits up "
+        "to --version (default: the current one), to find the cause",
+    )  # fmt: skip
     add("--experiment-name", metavar="NAME", help="where the new run goes (default: beside it)")
     add("--run-name", metavar="NAME", help="the new run's name")
     add("--tracking-uri", metavar="URI", help="the store (default: as for run)")
@@ -97,9 +102,10 @@ def call(options: Namespace, console: Console) -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the command prints is no result
     try:
         repetition = _repetition(options, services, watcher, tolerances)
-    except StoreError as error:
+    except (StoreError, SourceError) as error:
         console.complain(error)
-        return INCOMPLETE
+        shown = without_credentials(options.run), without_credentials(found.tracking_uri or "")
+        repetition = Repetition(verdicts=(unchecked(*shown, error),), noise=())
     finally:
         services.close()
         sys.stdout.flush()
@@ -120,30 +126,16 @@ def call(options: Namespace, console: Console) -> int:
 
 def _check(options: Namespace) -> None:
     """Refuse what makes no sense together."""
-    if options.as_of and not options.refresh:
-        raise UsageError("--as-of goes with --refresh", hint="a recorded lock has no other date")
     if options.repeat is not None and options.repeat < 1:
         raise UsageError(f"--repeat {options.repeat} would run nothing", hint="--repeat 3")
     if options.repeat and options.bisect:
         raise UsageError("--repeat and --bisect do not go together", hint="one after the other")
 
 
-def _reference(text: str, services: Application) -> RecordedRun:
-    """Find the run: in a bundle where a file of that name is there, else in the store."""
-    path = os.path.join(services.settings.directory, text)
-    if not os.path.isfile(path):
-        return found_run(services.store, text)
-
-    def opened(uri: str) -> TrackingStore:
-        return Application(settings(tracking_uri=uri), services.reporter).store
-
-    return imported(path, services.home, opened)
-
-
 def _repetition(
     options: Namespace, services: Application, watcher: Watcher, tolerances: Tolerances
 ) -> Repetition:
-    reference = _reference(options.run, services)
+    reference = referenced_run(options.run, services)
     if options.env_manager and not reference.is_foreign:
         manager = reference.record["environment"].get("manager")
         raise UsageError(
@@ -155,7 +147,7 @@ def _repetition(
         caller=services.settings.directory,
         overrides=dict(parse_assignments(options.param_list)),
         tolerances=tolerances,
-        refresh=options.refresh,
+        refresh=options.refresh or options.as_of is not None,
         as_of=options.as_of,
         environment_manager=options.env_manager,
         experiment_name=options.experiment_name,
@@ -166,24 +158,24 @@ def _repetition(
         return reproduce(asked, services, watcher)
 
     heed_signals()
+    history = None
+    if options.version or options.bisect == "code":
+        history = services.history(source_of(reference))
+        asked = changed(asked, commit=history.commit(options.version))
     found = repeated(asked, options.repeat or 1, run_again, services)
     if options.bisect and found.worst.status not in {"IDENTICAL", "EQUIVALENT"}:
-        found = changed(found, verdicts=(_bisected(asked, found.worst, run_again, services),))
-    if options.html:
+        worst = (
+            bisected_code(asked, found.worst, run_again, history)
+            if history and options.bisect == "code"
+            else bisected(
+                asked, found.worst, run_again, services=services, mixer=services.lock_mixer
+            )
+        )
+        keep_verdict(worst, reference, services, quietly=asked.commit is not None)
+        found = changed(found, verdicts=(worst,))
+    if options.html and found.worst.reproduction:
         path = os.path.join(services.settings.directory, options.html)
         _written(path, verdict_page(asked, found.worst, services))
-    return found
-
-
-def _bisected(
-    asked: Reproduction,
-    verdict: Verdict,
-    run_again: Callable[[Reproduction], Verdict],
-    services: Application,
-) -> Verdict:
-    """Find the packages that are the cause, and keep the verdict with what was found."""
-    found = bisected(asked, verdict, run_again, services=services, mixer=services.lock_mixer)
-    keep_verdict(found, asked.reference, services)
     return found
 
 
@@ -223,6 +215,8 @@ def _deliver(verdict: Verdict, options: Namespace, found: Settings) -> None:
         _written(os.path.join(found.directory, options.markdown), text.encode())
     if options.junit:
         _written(os.path.join(found.directory, options.junit), junit(verdict))
+    if options.html and verdict.reproduction is None:
+        _written(os.path.join(found.directory, options.html), page(verdict, {}))
     if step_summary := found.environ.get("GITHUB_STEP_SUMMARY"):
         _written(step_summary, text.encode(), more=True)
 

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 TIMED_OUT = 124
 """The exit code of a command that ran out of time, as timeout(1) has it."""
 INTERNAL = 125
+CONTAINER_OPTIONS = (
+    ("cpus", "N", "processors, such as 1.5"),
+    ("memory", "SIZE", "memory, such as 512m or 2g"),
+    ("shm-size", "SIZE", "shared memory"),
+    ("gpus", "WHICH", "GPUs: all, a number, or device=0,1"),
+    ("network", "NAME", "network: none, bridge, host or a name"),
+)
+"""Short forms of ``-A NAME=VALUE``."""
 OWN_HELP = True
 """``--help`` also shows what the project offers."""
 
@@ -65,6 +73,13 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an argument for docker run",
     )
+    for name, kind, what in CONTAINER_OPTIONS:
+        add(f"--{name}", metavar=kind, help=f"{what}, for projects in containers")
+    add(
+        "--allow-host-access",
+        action="store_true",
+        help="let the container reach beyond itself: folders of the host, its network, its devices",
+    )
     add("--experiment-name", metavar="NAME", help="experiment, made when there is none")
     add("--experiment-id", metavar="ID", help="experiment, by id")
     add("-b", "--backend", default="local", metavar="NAME", help="where to run (default: local)")
@@ -97,7 +112,11 @@ def arguments(parser: ArgumentParser) -> None:
         help="where to record: sqlite:///FILE, a directory, http(s)://SERVER",
     )
     add("--timeout", metavar="TIME", help="end the command after so long: 90, 15m, 2h, 1d")
-    add("--as-of", metavar="DATE", help="resolve packages as of a date, or 'commit'")
+    add(
+        "--as-of",
+        metavar="DATE",
+        help="packages as of a date, of the 'commit', or 'now' (see docs)",
+    )
     add(
         "--locked",
         action="store_true",
@@ -183,8 +202,9 @@ def request_of(options: Namespace, found: Settings) -> RunRequest:
         strict=options.strict,
         backend=options.backend,
         backend_options=backend_options(options.backend_config, found.directory),
-        docker_arguments=named_values(options.docker_args, "-A", bare=True),
+        docker_arguments=docker_arguments(options),
         build_image=options.build_image,
+        host_access=options.allow_host_access,
         storage=options.storage_dir or found.storage,
         experiment_name=name,
         experiment_id=identity,
@@ -194,6 +214,18 @@ def request_of(options: Namespace, found: Settings) -> RunRequest:
         parent=RunId(found.parent) if found.parent else None,
         timeout=duration(options.timeout) if options.timeout else None,
     )
+
+
+def docker_arguments(options: Namespace) -> Mapping[str, str | None]:
+    """Return what ``-A`` and the options that are short for it ask for."""
+    given = named_values(options.docker_args, "-A", bare=True)
+    for name, _kind, _what in CONTAINER_OPTIONS:
+        value = getattr(options, name.replace("-", "_"))
+        if value is not None:
+            if name in given:
+                raise UsageError(f"both --{name} and -A {name} are given", hint="give one of them")
+            given[name] = value
+    return given
 
 
 def parameters(options: Namespace, directory: str) -> Mapping[str, str | tuple[str, ...]]:

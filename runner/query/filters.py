@@ -1,8 +1,9 @@
 """MLflow's filter language: ``metrics.rmse < 1 AND params.model = 'tree'`` becomes conditions.
 
 Grammar: comparisons joined by ``AND``; each an identifier (``attributes.``, ``metrics.``,
-``params.``, ``tags.``; no prefix means an attribute), an operator and a value; keys with other
-characters stand in backticks or double quotes. Source: MLflow's documentation, "Search Runs".
+``params.``, ``tags.``, ``dataset.``; no prefix means an attribute), an operator and a value; keys
+with other characters stand in backticks or double quotes. Source: MLflow's documentation, "Search
+Runs".
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from runner.errors import FilterError
 from runner.model.value import Value
-from runner.serving.messages import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.serving.kinds import Kind
+    from runner.query.kinds import Kind
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -42,7 +43,10 @@ _PREFIXES = {
     "parameter": "param",
     "tags": "tag",
     "tag": "tag",
+    "dataset": "dataset",
+    "datasets": "dataset",
 }
+_OF_DATASETS = frozenset({"name", "digest", "context"})
 
 
 class Comparison(Value):
@@ -81,16 +85,16 @@ class Reader:
         """Return the text of the next token in capitals."""
         return self.take()[1].upper()
 
-    def wrong(self, why: str) -> Refusal:
+    def wrong(self, why: str) -> FilterError:
         """Say what is wrong with the filter."""
-        return Refusal(f"Invalid filter {self.text!r}: {why}.")
+        return FilterError(f"Invalid filter {self.text!r}: {why}.")
 
 
 def parsed(text: str, kind: Kind) -> list[Comparison]:
     """Take a filter apart.
 
     Raises:
-        Refusal: It is no filter, or asks for something that is not there to be asked.
+        FilterError: It is no filter, or asks for something that is not there to be asked.
     """
     reader = Reader(text)
     comparisons: list[Comparison] = []
@@ -106,7 +110,9 @@ def _tokens(text: str) -> Sequence[tuple[str, str]]:
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None or match.end() > end:
-            raise Refusal(f"Invalid filter {text!r}: {text[position:].strip()[:40]!r} is unclear.")
+            raise FilterError(
+                f"Invalid filter {text!r}: {text[position:].strip()[:40]!r} is unclear."
+            )
         found.append((match.lastgroup or "", match.group(match.lastgroup or 0)))
         position = match.end()
     return found
@@ -143,6 +149,8 @@ def _operator(reader: Reader) -> str:
 def _literal(reader: Reader, source: str, key: str) -> str | float:
     sort, literal = reader.take()
     if sort == "number":
+        if source in {"param", "tag", "dataset"}:
+            raise reader.wrong(f"the {source} {key!r} is a text: write '{literal}' in quotes")
         return float(literal)
     if sort not in {"text", "quoted"} or source == "metric":
         raise reader.wrong(f"{literal!r} is no value for the {source} {key!r}")
@@ -173,13 +181,13 @@ def identifier(name: str, kind: Kind) -> tuple[str, str]:
     """Return what a name asks for: the sort of thing, and its key.
 
     Raises:
-        Refusal: Nothing of that name can be asked for.
+        FilterError: Nothing of that name can be asked for.
     """
     prefix, dot, rest = name.partition(".")
     quoted = name[:1] in {"`", '"'}
     source = _PREFIXES.get(prefix.lower()) if dot and not quoted else "attribute"
     if source is None:
-        raise Refusal(
+        raise FilterError(
             f"Invalid entity type '{prefix}' in the filter: one of attributes, metrics, params, "
             "tags was expected."
         )
@@ -187,6 +195,12 @@ def identifier(name: str, kind: Kind) -> tuple[str, str]:
     attribute = key.replace(" ", "_").lower()
     if source == "attribute" and attribute in kind.attributes:
         return source, attribute
+    if source == "dataset" and key not in _OF_DATASETS:
+        raise FilterError(
+            f"Invalid dataset key '{key}': one of name, digest, context was expected."
+        )
     if source == "attribute" or not kind.reads(source):
-        raise Refusal(f"Invalid {source} key '{key}' in the filter: it cannot be asked for here.")
+        raise FilterError(
+            f"Invalid {source} key '{key}' in the filter: it cannot be asked for here."
+        )
     return source, key

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.errors import FilterError
 from runner.model.tracking import Metric, TrackedRun
 from runner.model.value import RunId
-from runner.serving.kinds import RUN
-from runner.serving.messages import Refusal
-from runner.serving.search import searched
+from runner.query.kinds import RUN
+from runner.query.search import searched
 
 
 def a_run(name: str, started: int | None = 1, **data: dict[str, object]) -> TrackedRun:
@@ -133,14 +133,14 @@ def test_orders(order: list[str], expected: str) -> None:
     ],
 )
 def test_what_is_no_filter_is_refused(text: str) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(FilterError) as refused:
         names(text)
     assert refused.value.status == "INVALID_PARAMETER_VALUE"
 
 
 @pytest.mark.parametrize("order", ["", "DESC", "weather.x", "unknown ASC", "start_time sideways"])
 def test_what_is_no_order_is_refused(order: str) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(FilterError):
         names("", order)
 
 
@@ -148,7 +148,7 @@ def test_what_is_no_order_is_refused(order: str) -> None:
 def test_any_text_is_a_filter_or_refused(text: str) -> None:
     try:
         found = names(text)
-    except Refusal:
+    except FilterError:
         return
     assert set(found) <= set("abcd")
 
@@ -159,7 +159,7 @@ def test_any_text_is_a_filter_or_refused(text: str) -> None:
 def test_any_words_are_a_filter_or_refused(words: list[str]) -> None:
     try:
         names(" ".join(words))
-    except Refusal:
+    except FilterError:
         return
     assert not words or words[0] == "metrics.m"
 

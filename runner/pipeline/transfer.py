@@ -1,0 +1,418 @@
+"""Copy what one tracking store holds into another, whatever kinds they are.
+
+Everything may be repeated: what is there already is found again, by its id or by the tag that
+names its origin, and only what is missing is written. So a copy that was killed is finished by
+calling it once more, and a copy of a store that goes on growing catches up. A run that is being
+copied says SCHEDULED until all its data are there.
+"""
+
+from __future__ import annotations
+
+from runner.errors import StoreError, StoreUnavailableError, UsageError
+from runner.model.event import Progress
+from runner.model.tracking import Lineage, ModelOutput
+from runner.model.value import EMPTY, RunId, Value, changed
+from runner.pipeline.origins import (
+    COPIED_FROM,
+    model_origin_of,
+    origin_of,
+    translated,
+    unknown_ids,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from runner.model.run import Artifact
+    from runner.model.tracking import Experiment, LoggedModel, Metric, TrackedRun
+    from runner.ports import Artifacts, Reporter, TrackingStore
+
+UNFINISHED = "SCHEDULED"
+"""What a run says whose data are still on their way; nobody takes it for lost or done."""
+OUT_OF_REACH = "NOT_IMPLEMENTED"
+RUN_NAME_TAG = "mlflow.runName"
+LARGEST = 1.7976931348623157e308
+
+
+class Scope(Value):
+    """What is to be copied or compared: experiments by name (none: all), and the registry."""
+
+    experiments: tuple[str, ...] = ()
+    registry: bool = True
+
+
+class Copied(Value):
+    """What a copy has done. ``made`` counts what is new in the target, ``found`` what was there.
+
+    ``problems`` are sentences about what could not be copied.
+    """
+
+    made: Mapping[str, int]
+    found: Mapping[str, int]
+    problems: tuple[str, ...] = ()
+
+
+class Tally:
+    """Counts, and the sentences about what went wrong."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, int] = {}
+        self.found: dict[str, int] = {}
+        self.problems: list[str] = []
+
+    def count(self, kind: str, *, new: bool) -> None:
+        """Count one thing of a kind."""
+        counts = self.made if new else self.found
+        counts[kind] = counts.get(kind, 0) + 1
+
+    def trouble(self, subject: str, error: StoreError) -> None:
+        """Note what the target did not take; what is no fault of the data ends the copy."""
+        refused = error.status in {"INVALID_PARAMETER_VALUE", OUT_OF_REACH, "ENDPOINT_NOT_FOUND"}
+        if isinstance(error, StoreUnavailableError) or not refused:
+            raise error
+        self.problems.append(f"{subject}: {error.message}")
+
+    def result(self) -> Copied:
+        """Return what was counted."""
+        return Copied(made=self.made, found=self.found, problems=tuple(self.problems))
+
+
+def transfer(
+    source: TrackingStore,
+    target: TrackingStore,
+    *,
+    reporter: Reporter,
+    scope: Scope = Scope(),  # noqa: B008 - values never change
+    dry_run: bool = False,
+) -> Copied:
+    """Copy experiments, runs, logged models and registered models.
+
+    Raises:
+        StoreError: One of the stores cannot be had; calling again goes on where this one ended.
+    """
+    tally = Tally()
+    copying = Transfer(source, target, tally, dry_run=dry_run)
+    for experiment in chosen(source, scope):
+        copying.experiment(experiment, reporter)
+    copying.link()
+    if scope.registry:
+        from runner.pipeline.transfer_registry import transfer_registry
+
+        transfer_registry(copying, dry_run=dry_run)
+    return tally.result()
+
+
+def chosen(store: TrackingStore, scope: Scope) -> tuple[Experiment, ...]:
+    """Return the experiments of a scope that are not deleted, oldest first.
+
+    Raises:
+        UsageError: There is no experiment of a name.
+    """
+    there = [e for e in store.experiments() if e.lifecycle == "active"]
+    names = {experiment.name for experiment in there}
+    for name in scope.experiments:
+        if name not in names:
+            raise UsageError(
+                f"there is no experiment named {name!r} in {store.uri}",
+                hint=f"there are: {', '.join(sorted(names))}",
+            )
+    wanted = scope.experiments or names
+    return tuple(experiment for experiment in there if experiment.name in wanted)
+
+
+class Transfer:
+    """One copy under way: which ids have become which, and what is left to be linked."""
+
+    def __init__(
+        self, source: TrackingStore, target: TrackingStore, tally: Tally, *, dry_run: bool = False
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.tally = tally
+        self.ids: dict[str, str] = {}
+        self.places: dict[str, str] = {}
+        self._dry_run = dry_run
+        self._open: list[tuple[RunId, RunId, bool]] = []
+        self._unlinked: dict[RunId, dict[str, str]] = {}
+        self._models: list[tuple[LoggedModel, LoggedModel]] = []
+        self._source_models = source.model_store
+        self._target_models = target.model_store
+
+    def experiment(self, experiment: Experiment, reporter: Reporter) -> None:
+        """Copy one experiment with its runs and models; what they refer to is linked later."""
+        place = self._place(experiment)
+        ids = [run.run_id for run in every_run(self.source, experiment.experiment_id)]
+        for number, run_id in enumerate(reversed(ids), 1):
+            reporter.report(Progress(line=f"{experiment.name}: run {number} of {len(ids)}"))
+            try:
+                self.run(self.source.run(run_id), place)
+            except StoreError as error:
+                self.tally.trouble(f"run {run_id}", error)
+        models = self._source_models
+        for model in reversed(models.models([experiment.experiment_id]) if models else ()):
+            reporter.report(Progress(line=f"{experiment.name}: model {model.name}"))
+            try:
+                self._model(model, place)
+            except StoreError as error:
+                self.tally.trouble(f"logged model {model.model_id}", error)
+
+    def _place(self, experiment: Experiment) -> str | None:
+        """Return the target's experiment of the same name; None in a dry run without one."""
+        there = self.target.experiment_named(experiment.name)
+        self.tally.count("experiments", new=there is None)
+        if there is None:
+            if self._dry_run:
+                return None
+            there = self.target.create_experiment(experiment.name, tags=experiment.tags)
+        if there.lifecycle != "active":
+            raise StoreError(
+                f"the experiment {experiment.name!r} is deleted in {self.target.uri}",
+                hint="restore it there, or rename one of the two",
+            )
+        return there.experiment_id
+
+    # ------------------------------------------------------------------------------------ runs
+
+    def run(self, run: TrackedRun, place: str | None, *, known: RunId | None = None) -> RunId:
+        """Copy one run with its files; ``known`` is its id in the target, where that is known."""
+        origin = origin_of(self.source, run)
+        there = self.target.run(known) if known else self._copy_of(origin, place)
+        self.tally.count("runs", new=there is None)
+        if self._dry_run or place is None:
+            return RunId(origin)
+        files = listed(self.source.artifacts(run))
+        is_done = there is not None and there.lifecycle == "deleted" == run.lifecycle
+        made = there or self._made(run, origin, place, reachable=files is not None)
+        self.ids[run.run_id] = made.run_id
+        if is_done:  # deleting comes last
+            return made.run_id
+        if made.lifecycle == "deleted":
+            self.target.restore_run(made.run_id)
+        self._log(run, made, fresh=there is None)
+        if files:
+            subject = f"run {run.run_id}"
+            there_files, here_files = self.target.artifacts(made), self.source.artifacts(run)
+            try:
+                self.files(here_files, there_files, files)
+            except StoreError as error:
+                self.tally.trouble(subject, error)
+        if (made.status, made.ended, made.name) != (run.status, run.ended, name_of(run)):
+            self.target.update_run(
+                made.run_id, status=run.status, ended=run.ended, name=name_of(run)
+            )
+        self._open.append((run.run_id, made.run_id, run.lifecycle == "deleted"))
+        return made.run_id
+
+    def _copy_of(self, origin: str, place: str | None) -> TrackedRun | None:
+        if place is None:
+            return None
+        if self.target.own_ids:
+            return self.target.own_ids.run_tagged(place, COPIED_FROM, origin)
+        try:
+            return self.target.run(RunId(origin))
+        except StoreError as error:
+            if error.status != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    def _made(self, run: TrackedRun, origin: str, place: str, *, reachable: bool) -> TrackedRun:
+        return self.target.create_run(
+            changed(
+                run,
+                run_id=RunId(origin),
+                experiment_id=place,
+                name=name_of(run),
+                status=UNFINISHED,
+                ended=None,
+                artifact_uri="" if reachable else run.artifact_uri,
+                lifecycle="active",
+                tags=self.tags(run.tags, origin),
+                metrics=EMPTY,
+            )
+        )
+
+    def tags(self, tags: Mapping[str, str], origin: str) -> dict[str, str]:
+        """Return tags for the target: with its ids, and with the origin where ids change."""
+        found = {k: translated(v, self.ids) for k, v in tags.items() if k != COPIED_FROM}
+        if self.target.own_ids:
+            found[COPIED_FROM] = origin
+        return found
+
+    def _log(self, run: TrackedRun, made: TrackedRun, *, fresh: bool) -> None:
+        """Write what the copy has not yet."""
+        known = made if fresh else self.target.run(made.run_id)
+        tags = self.tags(run.tags, origin_of(self.source, run))
+        tags.pop(RUN_NAME_TAG, None)
+        new_tags = {k: v for k, v in tags.items() if known.tags.get(k) != v}
+        params = {k: v for k, v in run.params.items() if k not in known.params}
+        metrics: list[Metric] = []
+        for key in run.metrics:
+            there = {} if fresh or key not in known.metrics else self._known(made.run_id, key)
+            for metric in self.source.history(run.run_id, key):
+                if (name := point(metric)) not in there:
+                    there[name] = True
+                    metrics.append(metric)
+        if metrics or params or new_tags:
+            self.target.log(made.run_id, metrics=metrics, params=params, tags=new_tags)
+        if self.target.own_ids:
+            unlinked = {k: v for k, v in run.tags.items() if unknown_ids(v, self.ids)}
+            unlinked.pop(COPIED_FROM, None)
+            if unlinked:
+                self._unlinked[made.run_id] = unlinked
+
+    def _known(self, run_id: RunId, key: str) -> dict[tuple[object, ...], bool]:
+        return {point(metric): True for metric in self.target.history(run_id, key)}
+
+    def files(self, here: Artifacts, there: Artifacts, files: Sequence[Artifact]) -> None:
+        """Copy the files that are not there in the same size."""
+        sizes = {artifact.path: artifact.size for artifact in there.list()}
+        for artifact in files:
+            if sizes.get(artifact.path) == artifact.size:
+                continue
+            if not self._dry_run:
+                with here.open(artifact.path) as content:
+                    there.put(artifact.path, content)
+            self.tally.count("files", new=True)
+
+    # ----------------------------------------------------------------------------------- models
+
+    def _model(self, model: LoggedModel, place: str | None) -> None:
+        target = self._target_models
+        if target is None or self._source_models is None:
+            raise too_old(self.target, "logged models")
+        origin = model_origin_of(self.source, model)
+        there = self._model_copy_of(origin, place)
+        self.tally.count("models", new=there is None)
+        if self._dry_run or place is None:
+            return
+        here_files = self._source_models.model_artifacts(model)
+        files = listed(here_files)
+        wanted = changed(
+            model,
+            model_id=origin,
+            experiment_id=place,
+            artifact_uri=model.artifact_uri if files is None else "",
+            source_run_id=self.ids.get(model.source_run_id, model.source_run_id),
+            status="PENDING",
+            tags=self.tags(model.tags, origin),
+            metrics=(),
+        )
+        made = there or target.create_model(wanted)
+        self.ids[model.model_id] = made.model_id
+        if files:
+            self.files(here_files, target.model_artifacts(made), files)
+        final = changed(made, status=model.status, status_message=model.status_message)
+        final = changed(final, params=wanted.params, tags=wanted.tags, updated=model.updated)
+        if (made.status, made.params, made.tags) != (final.status, final.params, final.tags):
+            target.update_model(final)
+        self._models.append((model, made))
+
+    def _model_copy_of(self, origin: str, place: str | None) -> LoggedModel | None:
+        if place is None or self._target_models is None:
+            return None
+        if self.target.own_ids:
+            return self.target.own_ids.model_tagged(place, COPIED_FROM, origin)
+        try:
+            return self._target_models.model(origin)
+        except StoreError as error:
+            if error.status != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    # ------------------------------------------------------------------------------------ links
+
+    def link(self) -> None:
+        """Write what refers to other things, now that everything has its id; delete what is."""
+        for made, tags in self._unlinked.items():
+            known = {k: translated(v, self.ids) for k, v in tags.items()}
+            if new := {k: v for k, v in known.items() if v != tags[k]}:
+                self.target.log(made, tags=new)
+        for run_id, made, is_deleted in self._open:
+            try:
+                self._link_lineage(run_id, made)
+            except StoreError as error:
+                self.tally.trouble(f"what run {run_id} read and made", error)
+            if is_deleted:
+                self.target.delete_run(made)
+        self._open.clear()
+        for model, copy in self._models:
+            self._link_metrics(model, copy)
+        self._models.clear()
+
+    def _link_lineage(self, run_id: RunId, made: RunId) -> None:
+        here, there = self.source.lineage_store, self.target.lineage_store
+        lineage = here.lineage(run_id) if here else Lineage()
+        if lineage == Lineage():
+            return
+        if there is None:
+            raise too_old(self.target, "datasets")
+        there.log_lineage(made, self._translated(lineage))
+
+    def _link_metrics(self, model: LoggedModel, copy: LoggedModel) -> None:
+        there = self.target.lineage_store
+        known = {(m.run_id, point(m.metric)) for m in copy.metrics}
+        metrics = [
+            changed(m, model_id=copy.model_id, run_id=RunId(self.ids[m.run_id]))
+            for m in model.metrics
+            if m.run_id in self.ids
+        ]
+        metrics = [m for m in metrics if (m.run_id, point(m.metric)) not in known]
+        if metrics and there:
+            there.log_model_metrics(metrics)
+
+    def _translated(self, lineage: Lineage) -> Lineage:
+        return changed(
+            lineage,
+            models=tuple(self.ids.get(model_id, model_id) for model_id in lineage.models),
+            outputs=tuple(
+                ModelOutput(model_id=self.ids.get(o.model_id, o.model_id), step=o.step)
+                for o in lineage.outputs
+            ),
+        )
+
+
+def too_old(target: TrackingStore, things: str) -> StoreError:
+    """Say that a store is older than what it is to keep."""
+    return StoreError(
+        f"the store {target.uri} is too old for {things}", status="ENDPOINT_NOT_FOUND"
+    )
+
+
+def every_run(store: TrackingStore, experiment_id: str) -> Iterator[TrackedRun]:
+    """Yield all runs of an experiment, deleted ones too, newest first."""
+    page: str | None = None
+    while True:
+        found = store.runs([experiment_id], limit=1000, page=page, lifecycle="all")
+        yield from found.runs
+        page = found.next_page
+        if page is None:
+            return
+
+
+def listed(artifacts: Artifacts) -> tuple[Artifact, ...] | None:
+    """Return the files of a run or model; None when they lie where we cannot read."""
+    try:
+        return artifacts.list()
+    except StoreError as error:
+        if error.status != OUT_OF_REACH:
+            raise
+        return None
+
+
+def name_of(run: TrackedRun) -> str:
+    """Return a run's name; MLflow 1 leaves runs without one."""
+    return run.name or run.tags.get(RUN_NAME_TAG, "") or f"run-{run.run_id[:8]}"
+
+
+def point(metric: Metric) -> tuple[object, ...]:
+    """Return what tells one measured number from another, as every store keeps it.
+
+    SQL stores keep the infinities as the largest numbers, and no negative zero.
+    """
+    value: object = metric.value + 0.0
+    if metric.value != metric.value:
+        value = "NaN"
+    elif abs(metric.value) >= LARGEST:
+        value = "Infinity" if metric.value > 0 else "-Infinity"
+    return metric.key, metric.step, metric.timestamp, value
