@@ -5,7 +5,7 @@ from __future__ import annotations
 from runner.documents.image_reference import parsed
 from runner.errors import BackendError, EnvError
 from runner.model.value import EMPTY, Digest, Value
-from runner.system.engine import START_HINT, address, knock
+from runner.system.engine import address, explained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,11 +87,8 @@ class Images:
         try:
             return question(where.socket, f"/images/{name}/json")
         except OSError as error:
-            knock(where, where.socket)
-            raise BackendError(
-                f"the container engine at {where.socket} does not answer: {error}",
-                hint=START_HINT,
-            ) from None
+            sentence, hint = explained(error, where)
+            raise BackendError(sentence, hint=hint) from None
 
     def _inspected_by_sdk(self, name: str) -> Mapping[str, Any] | None:
         from docker.errors import ImageNotFound, NotFound
