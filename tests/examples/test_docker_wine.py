@@ -61,7 +61,7 @@ def test_it_is_built_once_recorded_and_reproduced(
     tags = caller.json("runs", "show", run["run_id"])["tags"]
     image = record["environment"]["image"]["id"]
     assert tags["mlflow.docker.image.id"] == image
-    assert tags["mlflow.docker.image.uri"].startswith("runproj/docker-wine:")
+    assert tags["mlflow.docker.image.uri"].startswith("runproj/docker-wine-")
     assert engine.images.get(tags["mlflow.docker.image.uri"]).id == image
 
     (project / "train.py").write_text((project / "train.py").read_text() + "\n")
