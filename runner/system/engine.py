@@ -165,7 +165,7 @@ def connect(environ: Mapping[str, str]) -> DockerClient:
     """
     where = address(environ)
     if where.socket is not None:
-        _knock(where, where.socket)
+        knock(where, where.socket)
     from docker import DockerClient
     from docker.tls import TLSConfig
 
@@ -236,7 +236,7 @@ def _unreachable(error: OSError, where: EngineAddress) -> tuple[str, str]:
     return f"no container engine answers at {name}: {error.strerror or error}", START_HINT
 
 
-def _knock(where: EngineAddress, path: str) -> None:
+def knock(where: EngineAddress, path: str) -> None:
     """See whether anybody answers at a socket, before the SDK is imported.
 
     Raises:
