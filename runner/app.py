@@ -139,10 +139,10 @@ class Application:
 
     @property
     def environments(self) -> EnvironmentCatalog:
-        """The environments that were built."""
-        from runner.environments.catalog import Catalog
+        """The environments and images that were built."""
+        from runner.environments.catalogs import Catalogs
 
-        return Catalog(home=self.home, environ=self.environ)
+        return Catalogs(home=self.home, environ=self.environ)
 
     @property
     def lock_mixer(self) -> LockMixer:
