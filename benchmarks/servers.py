@@ -92,18 +92,12 @@ def search(client: Client, _at: int) -> None:
         raise RuntimeError(f"{len(found['runs'])} runs found")
 
 
-def search_by_metric(client: Client, _at: int) -> None:
-    order = ["metrics.loss ASC"]
-    client.post("runs/search", experiment_ids=["1"], order_by=order, max_results=100)
-
-
 OPERATIONS: dict[str, tuple[Ask, int]] = {
     "create run": (create_run, 4),
     "log metric": (log_metric, 4),
     "log batch of 100 metrics": (log_batch, 4),
     "get run": (get_run, 4),
     "filtered search, newest 100": (search, 1),
-    "search ordered by a metric": (search_by_metric, 1),
 }
 """What is measured, and from how many threads."""
 
@@ -285,6 +279,7 @@ def measured(
                 port = servers[which].port
                 rates[which].append(rate(port, ask, threads=threads, seconds=options.seconds))
         found.append((name, median(rates[0]), median(rates[1])))
+        print(name, rates, file=sys.stderr, flush=True)
     return found
 
 
@@ -299,8 +294,8 @@ def report(
     print(
         f"Measured {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {mlflow} with "
         f"{options.workers} worker(s) and without job processes, {options.runs:,} runs in "
-        f"the store, {options.rounds} rounds of {options.seconds:g} s, load {load:.1f} at the start, "
-        f"{os.getloadavg()[0]:.1f} at the end.\n"
+        f"the store, {options.rounds} rounds of {options.seconds:g} s, load {load:.1f} before, "
+        f"{os.getloadavg()[0]:.1f} after.\n"
     )
     print("| | runproj server | mlflow server | times |\n|---|---:|---:|---:|")
     for name, a, b in rows:
