@@ -289,7 +289,17 @@ class Application:
         """Bind a server for a team on the store."""
         from runner.serving.team_server import TeamServer
 
-        return TeamServer(self.store, options)
+        store = self.store
+        if options.artifacts:
+            from runner.stores.elsewhere import with_artifacts
+
+            store = with_artifacts(
+                store,
+                options.artifacts,
+                directory=self.settings.directory,
+                environ=self.environ,
+            )
+        return TeamServer(store, options)
 
     def accounts(self, path: str) -> Accounts:
         """Return the accounts in a file."""
