@@ -25,7 +25,8 @@ class Settings(Value):
     """Settings of one invocation of Runproj.
 
     ``home`` is the cache directory; ``tracking_uri`` what was asked for, ``None`` when the
-    default rules decide; ``environ`` the variables that Runproj was started with. ``offline`` has
+    default rules decide; ``spool`` the folder for what waits for a tracking server, unless
+    ``require_tracking``; ``environ`` the variables that Runproj was started with. ``offline`` has
     environments made of what was fetched before.
     """
 
@@ -38,6 +39,8 @@ class Settings(Value):
     experiment_id: str | None = None
     parent: str | None = None
     storage: str | None = None
+    spool: str
+    require_tracking: bool = False
     offline: bool = False
 
 
@@ -45,6 +48,7 @@ def settings(
     environ: Mapping[str, str] | None = None,
     *,
     tracking_uri: str | None = None,
+    require_tracking: bool = False,
     offline: bool = False,
 ) -> Settings:
     """Read the settings from the variables; arguments win over them.
@@ -70,6 +74,8 @@ def settings(
         experiment_id=experiment_id,
         parent=inside,
         storage=given.get("MLFLOW_TMP_DIR") or None,
+        spool=spool(given),
+        require_tracking=require_tracking or is_true(given.get("RUNPROJ_REQUIRE_TRACKING")),
         offline=offline,
     )
 
@@ -114,6 +120,22 @@ def home(environ: Mapping[str, str]) -> str:
         mac = os.uname().sysname == "Darwin"
         cache = os.path.expanduser("~/Library/Caches" if mac else "~/.cache")
     return os.path.join(cache, "runproj")
+
+
+def spool(environ: Mapping[str, str]) -> str:
+    """Return the folder for what cannot be made again: below ``RUNPROJ_HOME``, else user data."""
+    if environ.get("RUNPROJ_HOME"):
+        return os.path.join(home(environ), "spool")
+    data = environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):
+        mac = os.uname().sysname == "Darwin"
+        data = os.path.expanduser("~/Library/Application Support" if mac else "~/.local/share")
+    return os.path.join(data, "runproj", "spool")
+
+
+def is_true(text: str | None) -> bool:
+    """Say what a variable that switches something on or off says."""
+    return (text or "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def working_directory(environ: Mapping[str, str]) -> str:

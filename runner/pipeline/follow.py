@@ -133,6 +133,11 @@ def settle(flight: Flight, outcome: Outcome, services: Services, *, visited: boo
     finally:
         flight.handle.release()
         release(opening.draft.tree)
+    uri = services.store.uri
+    if uri.startswith(("http:", "https:")) and services.spool.waits_for(uri):
+        from runner.pipeline.delivery import deliver_by_the_way
+
+        deliver_by_the_way(services)
 
 
 class Forwarding:

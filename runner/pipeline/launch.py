@@ -7,14 +7,22 @@ from datetime import timedelta
 from runner.codec import pretty
 from runner.errors import StoreError, UsageError
 from runner.model.event import Opened, Started, Warned
-from runner.model.lock import ProcessEnvironment
+from runner.model.lock import ImageEnvironment, ImageLock
 from runner.model.run import Job, Outcome, StoreAccess
 from runner.model.spec import Problem
 from runner.model.tracking import TrackedRun
 from runner.model.value import RunId, Value
 from runner.pipeline.closing import OUT_OF_REACH, close, host_tags, open_job
 from runner.pipeline.draft import release
-from runner.pipeline.record import FOLDER, lock_entry, record, spec_entry, tags
+from runner.pipeline.record import (
+    FOLDER,
+    image_entry,
+    image_tags,
+    lock_entry,
+    record,
+    spec_entry,
+    tags,
+)
 from runner.redaction import without_credentials
 from runner.stages.lock import lock
 from runner.system.files import read
@@ -214,12 +222,15 @@ def keep_environment(
     """Store the record, the lock and what the environment holds."""
     entry = lock_entry(locked)
     described: dict[str, JSON] = {"manager": opening.draft.builder, "lock": entry}
+    if isinstance(locked, ImageLock) and isinstance(environment, ImageEnvironment):
+        described["image"] = image_entry(environment)
+        services.store.update_run(opening.run.run_id, tags=image_tags(locked, environment))
     complete: dict[str, JSON] = {**opening.record, "environment": described}
     kept = {"record.json": pretty(complete)}
     path = getattr(locked, "document", None)
     if path:
         kept[str(entry["name"])] = read(path)
-    if isinstance(environment, ProcessEnvironment) and environment.description:
+    if environment.description:
         kept["environment.json"] = read(environment.description)
     keep(opening, kept, services)
 

@@ -113,6 +113,11 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="URI",
         help="where to record: sqlite:///FILE, a directory, http(s)://SERVER",
     )
+    add(
+        "--require-tracking",
+        action="store_true",
+        help="fail when the tracking server cannot be had, instead of recording here for now",
+    )
     add("--timeout", metavar="TIME", help="end the command after so long: 90, 15m, 2h, 1d")
     add(
         "--as-of",
@@ -151,7 +156,11 @@ def call(options: Namespace, console: Console) -> int:
     """Run the project; the exit code is the command's own."""
     if options.help:
         return _help(options, console)
-    found = settings(tracking_uri=options.tracking_uri, offline=options.offline)
+    found = settings(
+        tracking_uri=options.tracking_uri,
+        require_tracking=options.require_tracking,
+        offline=options.offline,
+    )
     request = request_of(options, found)
     services = Application(found, TerminalReporter(console))
     if options.dry_run:
