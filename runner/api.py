@@ -131,6 +131,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
     env_manager: str | None = None,
     build_image: bool = False,  # noqa: FBT001, FBT002 - MLflow's position for it
     *,
+    allow_host_access: bool = False,
     tags: Mapping[str, str] | None = None,
     tracking_uri: str | None = None,
     timeout: float | str | None = None,
@@ -138,6 +139,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
     locked: bool = False,
     strict: bool = False,
     parent_run_id: str | None = None,
+    system_metrics: bool | None = None,
     reporter: Reporter | None = None,
 ) -> RunHandle:
     """Run a project, with the argument names of ``mlflow.projects.run``.
@@ -159,6 +161,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
         run_name: The run's name.
         env_manager: ``uv``, ``virtualenv`` or ``local``.
         build_image: Build the project into the docker image.
+        allow_host_access: Let the container reach beyond itself, as ``--allow-host-access`` does.
         tags: Tags for the run.
         tracking_uri: Where to record; like ``--tracking-uri``.
         timeout: End the command after so many seconds (or ``"15m"``).
@@ -167,6 +170,8 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
         strict: Treat warnings as errors.
         parent_run_id: The run that this is a step of; by default the active MLflow run of this
             process, or the run that this process is the command of.
+        system_metrics: Sample the machine while the command runs; by default as the variables
+            say, and yes if they say nothing.
         reporter: Is told what happens; by default warnings become Python's.
 
     Returns:
@@ -202,6 +207,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
             for name, value in (docker_args or {}).items()
         },
         build_image=build_image,
+        host_access=allow_host_access,
         storage=storage_dir or found.storage,
         experiment_name=name,
         experiment_id=identity,
@@ -210,6 +216,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
         tags=dict(tags or {}),
         parent=_parent(parent_run_id or _active_mlflow_run() or found.parent),
         timeout=duration(str(timeout)) if timeout is not None else None,
+        system_metrics=system_metrics,
     )
     services = Application(found, reporter or WarningReporter())
     handle = RunHandle(launch(draft(request, services), services), services)

@@ -12,13 +12,13 @@ from _thread import RLock
 
 from runner.backends import supervise
 from runner.errors import BackendError
-from runner.model.lock import ProcessEnvironment
+from runner.model.lock import ImageEnvironment, ProcessEnvironment
 from runner.model.run import ENDED, Outcome, Usage
 from runner.system.files import read, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import timedelta
     from typing import Any
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 GRACE = 10.0
 """Seconds between the steps that end a command; half of it in each job inside another one, so
 that the inner supervisor has done before the outer one loses patience."""
+CONTAINER_ORDER = "container-order.json"
+"""In the folder of a job that runs in a container: how that is made."""
 POLL = 0.2
 """Seconds between two looks at another process's job, where it cannot be waited for."""
 
@@ -36,14 +38,10 @@ class LocalBackend:
     """Runs commands as processes of this machine and this user."""
 
     def __init__(self, *, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+        self.environ = environ
 
     def refusal(self, draft: Draft) -> str | None:
         """Say why a draft cannot run here."""
-        from runner.model.spec import DockerSpec
-
-        if isinstance(draft.spec.environment, DockerSpec):
-            return "the local backend runs no containers: the project asks for docker_env"
         if draft.request.backend_options:
             names = ", ".join(sorted(draft.request.backend_options))
             return f"the local backend has no options, but the backend configuration gives {names}"
@@ -53,22 +51,35 @@ class LocalBackend:
         """Start a supervisor for the job and return at once.
 
         A process of one thread forks it (1 ms); another starts an interpreter for it (9 ms),
-        because a fork would copy locks that other threads hold.
+        because a fork would copy locks that other threads hold. For a container the supervisor
+        starts a program of ours that stands for it.
 
         Raises:
-            BackendError: The system gave us no process.
+            BackendError: The system gave us no process, or the container cannot be made.
         """
         for descriptor in (0, 1, 2):
             supervise.occupy(descriptor)
         os.makedirs(job.folder, exist_ok=True)
         os.makedirs(os.path.dirname(job.stdout), exist_ok=True)
         os.makedirs(os.path.dirname(job.stderr), exist_ok=True)
+        if isinstance(job.environment, ImageEnvironment):
+            from runner.backends.containers import submitted
+
+            return submitted(job, self)
+        return SubmittedJob(job.folder, **self.start(job))
+
+    def start(self, job: Job, *, patience: float = 0) -> dict[str, int]:
+        """Start a supervisor; return its pid and our ends of the pipes between us.
+
+        ``patience`` are seconds more than usual between the steps that end the command.
+        """
         leash_end, leash = os.pipe()
         alive, alive_end = os.pipe()
         order = self._order(job, leash_end, alive_end)
+        order.grace += patience
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, supervise.LISTENED)
         try:
-            pid = _fork(order) if is_single_threaded() else _spawn(order, self._environ)
+            pid = _fork(order) if is_single_threaded() else _spawn(order, self.environ)
         except OSError as error:
             os.close(leash)
             os.close(alive)
@@ -77,14 +88,24 @@ class LocalBackend:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(leash_end)
             os.close(alive_end)
-        return SubmittedJob(job.folder, pid=pid, leash=leash, alive=alive)
+        return {"pid": pid, "leash": leash, "alive": alive}
 
     def attach(self, locator: str) -> AttachedJob:
         """Find a job of another process again by its folder."""
+        if os.path.exists(os.path.join(locator, CONTAINER_ORDER)):
+            from runner.backends.containers import attached
+
+            return attached(locator, self.environ)
         return AttachedJob(locator)
 
+    def clear(self, *, dry_run: bool = False) -> Iterator[str]:
+        """Remove containers whose jobs are gone; return a word about each."""
+        from runner.backends.containers import leftovers
+
+        return leftovers(self.environ, dry_run=dry_run)
+
     def _order(self, job: Job, leash: int, alive: int) -> supervise.Order:
-        variables = command_variables(job, self._environ)
+        variables = command_variables(job, self.environ)
         depth = variables[supervise.MARKER].count(":")
         return supervise.Order(
             folder=job.folder,
@@ -99,6 +120,8 @@ class LocalBackend:
             leash=leash,
             alive=alive,
             keep=job.leases,
+            sample=job.sampling,
+            sample_tree=job.container is None,
             variables={os.fsencode(k): _encoded(v) for k, v in variables.items()},
             secrets=[_encoded(v) for v in job.command.variables.values()],
         )
@@ -177,6 +200,8 @@ def _spawn(order: supervise.Order, environ: Mapping[str, str]) -> int:
     }
     if order.timeout is not None:
         options["timeout"] = order.timeout
+    if order.sample:
+        options |= {"sample": order.sample, "sample-tree": int(order.sample_tree)}
     if order.keep:
         options["keep"] = ",".join(map(str, order.keep))
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]

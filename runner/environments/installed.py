@@ -67,7 +67,7 @@ class Distribution(Value):
 def site_packages(prefix: str) -> str:
     """Return the folder of an environment that packages are in."""
     found = glob.glob(os.path.join(glob.escape(prefix), "lib", "python*", "site-packages"))
-    return found[0] if found else os.path.join(prefix, "lib", "site-packages")
+    return found[0] if found else os.path.join(prefix, "Lib", "site-packages")
 
 
 def distributions(prefix: str) -> tuple[Distribution, ...]:

@@ -121,6 +121,7 @@ class Locking:
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,  # noqa: ARG002 - uv locks for all that build Python environments
     ) -> ProjectLock:
         """Make a lock for the project, for all platforms if that can be had.
 
@@ -287,7 +288,12 @@ class Locking:
         begun = time.monotonic()
         self._report(Step(verb="locking", subject=subject))
         resolution = Resolution(
-            request, asked, interpreter, uv=self.uv, home=self._home, universal=universal
+            request,
+            asked,
+            interpreter,
+            uv=self.uv,
+            home=self._home,
+            scope=("--universal", "--python-version", interpreter.minor) if universal else (),
         )
         table = resolution.table(kept, update)
         if resolution.warning:

@@ -37,7 +37,11 @@ IN, CONSTRAINTS, OUT = "requirements.in", "constraints.txt", "pylock.toml"
 
 
 class Resolution:
-    """One resolution, in a folder of its own."""
+    """One resolution, in a folder of its own.
+
+    ``scope`` are the options that say for which Pythons and platforms, where it is not for the
+    interpreter alone.
+    """
 
     def __init__(
         self,
@@ -47,9 +51,9 @@ class Resolution:
         *,
         uv: Uv,
         home: str,
-        universal: bool,
+        scope: tuple[str, ...] = (),
     ) -> None:
-        self._uv, self._home, self._universal = uv, home, universal
+        self._uv, self._home, self._scope = uv, home, scope
         self._request, self._asked, self._interpreter = request, asked, interpreter
         self._places: dict[str, str] = {}
         self._update: tuple[str, ...] = ()
@@ -109,9 +113,7 @@ class Resolution:
         chosen = [word for name in self._update for word in ("--upgrade-package", name)]
         if self._request.as_of:
             chosen += ["--exclude-newer", moment(self._request.as_of)]
-        if self._universal:
-            chosen += ["--universal", "--python-version", self._interpreter.minor]
-        return chosen
+        return [*chosen, *self._scope]
 
     def _written(self, line: Line) -> str:
         """Return a line for uv; local packages are read from a copy, so that theirs stay clean."""

@@ -33,11 +33,15 @@ class LockRequest(Value):
 
     ``locked`` refuses to resolve: a lock must be there and fit. ``refresh`` ignores what was
     resolved before. ``as_of`` hides packages uploaded later. ``recorded`` is to be used as it is,
-    whatever the project asks for.
+    whatever the project asks for. ``name`` and ``commit`` are the project's; ``build_image`` puts
+    the project into an image of its own, as MLflow's flag does.
     """
 
     spec: EnvironmentSpec
     project: str
+    name: str | None = None
+    commit: str | None = None
+    build_image: bool = False
     as_of: datetime | None = None
     locked: bool = False
     refresh: bool = False
@@ -88,24 +92,25 @@ class HostLock(Value):
 class ImageLock(Value):
     """A container image, by its content.
 
-    ``reference`` is what the project asked for, or the tag under which its own image was built.
+    ``reference`` is what the project asked for, or the tag under which its own image is built.
     ``image`` is what the engine is to run: ``repository@sha256:...`` where a registry knows the
-    image, else ``sha256:...``, the image's id. ``identifier`` is that id, the digest of the image's
-    configuration; ``published`` are all the digests under which registries know it. ``inputs`` is
-    the digest of all that went into an image that was built here. ``document`` is the lock file on
-    this machine, ``name`` its conventional name and ``digest`` its sha256. ``origin`` is one of
-    ``project``, ``resolved``, ``remembered``, ``recorded``, as for packages.
+    image, else its id; for an image that is built here ``reference``. ``identifier`` is the id, the
+    digest of the image's configuration; ``None`` while it may have to be built. ``published`` are
+    all the names with digests under which registries know it. ``inputs`` is the digest of all that
+    goes into an image that is built here. ``document`` is the lock file on this machine, ``name``
+    its conventional name and ``digest`` its sha256. ``origin`` is ``project``, ``resolved`` or
+    ``recorded``, as for packages.
     """
 
     builder: str
     platform: str
     reference: str
     image: str
-    identifier: Digest
     name: str
     document: str
     digest: Digest
     origin: str
+    identifier: Digest | None = None
     published: tuple[str, ...] = ()
     labels: Mapping[str, str] = EMPTY
     inputs: Digest | None = None

@@ -23,6 +23,7 @@ class RunRequest(Value):
     the directory that relative paths of the caller are relative to. ``environment_manager`` is
     ``None`` when Runproj may choose. ``timeout`` limits the command, not the preparation.
     ``recorded_lock`` is the lock of an earlier run, to be used instead of any other.
+    ``system_metrics`` says whether the machine is sampled; ``None`` leaves it to the settings.
     ``host_access`` lets a container reach beyond itself (``Container.powers``).
     """
 
@@ -49,6 +50,7 @@ class RunRequest(Value):
     timeout: timedelta | None = None
     clean_variables: bool = True
     host_access: bool = False
+    system_metrics: bool | None = None
     recorded_lock: RecordedLock | None = None
 
 
@@ -119,8 +121,9 @@ class Container(Value):
 
     ``variables`` are set as they are, ``copied`` names those of the caller to hand in: their values
     are nowhere but in the caller's environment. ``settings`` are what ``docker run`` was asked for
-    beyond that, by option. ``user`` is ``None`` for the image's own. ``powers`` are sentences, each
-    about one thing that lets the command reach beyond its container.
+    beyond that, by option. ``user`` is as in ``docker run``, or ``caller`` (whoever runs Runproj,
+    so that files in volumes are his) or ``image`` (whom the image names). ``powers`` are sentences,
+    each about one thing that lets the command reach beyond its container.
     """
 
     code: CodePlacement = "copy"
@@ -128,7 +131,7 @@ class Container(Value):
     variables: Mapping[str, str] = EMPTY
     copied: tuple[str, ...] = ()
     network: str | None = None
-    user: str | None = None
+    user: str = "caller"
     platform: str | None = None
     directory: str | None = None
     settings: Mapping[str, object] = EMPTY

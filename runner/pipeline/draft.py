@@ -7,6 +7,7 @@ import os
 from runner.errors import BackendError, RunprojError, SpecError
 from runner.model.event import Warned
 from runner.model.plan import Draft
+from runner.model.spec import DockerSpec, Problem
 from runner.stages.bind import bind
 from runner.stages.collect import collect
 from runner.stages.fetch import fetch
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from runner.model.plan import RunRequest
+    from runner.model.plan import Container, Invocation, RunRequest
     from runner.model.project import WorkingTree
-    from runner.model.spec import Problem, ProjectSpec
+    from runner.model.spec import EnvironmentSpec, ProjectSpec
     from runner.ports import Services
+
+
+NO_CONTAINER = Problem(
+    severity="warning",
+    rule="no-container",
+    message="the project runs in no container: the options for containers are ignored",
+    hint="-A, --build-image and --allow-host-access are for projects with 'docker_env'",
+)
 
 
 def draft(request: RunRequest, services: Services) -> Draft:
@@ -66,6 +75,9 @@ def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draf
     invocation = collect(bound, request, tree, services)
     if request.strict:
         refuse_warnings(invocation.warnings)
+    container, cautions = _container(spec.environment, request, tree, invocation, services)
+    if request.strict and not request.host_access:
+        refuse_warnings(cautions)
     made = Draft(
         request=request,
         tree=tree,
@@ -75,7 +87,8 @@ def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draf
         builder=builder,
         as_of=moment,
         is_dated_by_commit=by_commit,
-        warnings=(*relevant, *invocation.warnings),
+        container=container,
+        warnings=(*relevant, *invocation.warnings, *cautions),
         risks=risks(tree, spec.environment, found.risks, (request.entry_point,)),
     )
     if reason := services.backend(request.backend).refusal(made):
@@ -93,6 +106,24 @@ def _package_date(
 
     dated = package_date(asked, tree, spec.environment, builder)
     return dated.moment, dated.by_commit
+
+
+def _container(
+    environment: EnvironmentSpec,
+    request: RunRequest,
+    tree: WorkingTree,
+    invocation: Invocation,
+    services: Services,
+) -> tuple[Container | None, tuple[Problem, ...]]:
+    """Decide how a container is made, where one is asked for, and what to say about it."""
+    if not isinstance(environment, DockerSpec):
+        if request.docker_arguments or request.build_image or request.host_access:
+            return None, (NO_CONTAINER,)
+        return None, ()
+    from runner.stages.contain import contained, warnings
+
+    made = contained(environment, request, tree, invocation, environ=services.environ)
+    return made, warnings(made)
 
 
 def refuse_warnings(problems: Sequence[Problem]) -> None:

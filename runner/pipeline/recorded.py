@@ -151,7 +151,7 @@ def lock_of(recorded: RecordedRun) -> RecordedLock | None:
         content=content,
         digest=Digest(entry["digest"]),
         name=name,
-        python=entry["python"],
+        python=entry.get("python", ""),
         in_project=entry.get("origin") == "project",
     )
 

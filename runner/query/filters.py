@@ -1,8 +1,9 @@
 """MLflow's filter language: ``metrics.rmse < 1 AND params.model = 'tree'`` becomes conditions.
 
 Grammar: comparisons joined by ``AND``; each an identifier (``attributes.``, ``metrics.``,
-``params.``, ``tags.``; no prefix means an attribute), an operator and a value; keys with other
-characters stand in backticks or double quotes. Source: MLflow's documentation, "Search Runs".
+``params.``, ``tags.``, ``dataset.``; no prefix means an attribute), an operator and a value; keys
+with other characters stand in backticks or double quotes. Source: MLflow's documentation, "Search
+Runs".
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ _PREFIXES = {
     "parameter": "param",
     "tags": "tag",
     "tag": "tag",
+    "dataset": "dataset",
+    "datasets": "dataset",
 }
+_OF_DATASETS = frozenset({"name", "digest", "context"})
 
 
 class Comparison(Value):
@@ -145,6 +149,8 @@ def _operator(reader: Reader) -> str:
 def _literal(reader: Reader, source: str, key: str) -> str | float:
     sort, literal = reader.take()
     if sort == "number":
+        if source in {"param", "tag", "dataset"}:
+            raise reader.wrong(f"the {source} {key!r} is a text: write '{literal}' in quotes")
         return float(literal)
     if sort not in {"text", "quoted"} or source == "metric":
         raise reader.wrong(f"{literal!r} is no value for the {source} {key!r}")
@@ -189,6 +195,10 @@ def identifier(name: str, kind: Kind) -> tuple[str, str]:
     attribute = key.replace(" ", "_").lower()
     if source == "attribute" and attribute in kind.attributes:
         return source, attribute
+    if source == "dataset" and key not in _OF_DATASETS:
+        raise FilterError(
+            f"Invalid dataset key '{key}': one of name, digest, context was expected."
+        )
     if source == "attribute" or not kind.reads(source):
         raise FilterError(
             f"Invalid {source} key '{key}' in the filter: it cannot be asked for here."

@@ -8,27 +8,40 @@ from runner.model.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    Answer: TypeAlias = str | float | tuple[str, ...] | None
+
+
+PROMPT = "mlflow.prompt.is_prompt"
+"""The tag of registered prompts, by which clients from MLflow 2.21 on leave them out."""
 
 
 class Kind(Value):
     """What can be asked of one kind of things.
 
     ``attributes`` read a text or a number, under the names that clients use; ``params``, ``tags``
-    and ``metrics`` read one of a key. All return None for what is not there.
+    and ``metrics`` read one of a key. All return None for what is not there. ``datasets`` read a
+    name, digest or context of each dataset that a run has read.
     """
 
     attributes: Mapping[str, Callable[..., str | float | None]]
     tags: Callable[..., str | None]
     params: Callable[..., str | None] | None = None
     metrics: Callable[..., float | None] | None = None
+    datasets: Callable[..., tuple[str, ...]] | None = None
 
-    def reads(self, source: str) -> Callable[..., str | float | None] | None:
-        """Return what reads a ``tag``, ``param`` or ``metric`` of a key; None when nothing does."""
-        if source == "tag":
-            return self.tags
-        return self.params if source == "param" else self.metrics
+    def reads(self, source: str) -> Callable[..., Answer] | None:
+        """Return what reads a ``tag``, ``param``, ``metric`` or ``dataset`` of a key."""
+        readers: dict[str, Callable[..., Answer] | None] = {
+            "tag": self.tags,
+            "param": self.params,
+            "metric": self.metrics,
+            "dataset": self.datasets,
+        }
+        return readers[source]
 
-    def read(self, source: str, key: str, thing: object) -> str | float | None:
+    def read(self, source: str, key: str, thing: object) -> Answer:
         """Return what a thing has, None when it has not."""
         if source == "attribute":
             return self.attributes[key](thing)
@@ -58,6 +71,11 @@ def _attribute(name: str) -> Callable[..., str | float | None]:
 def _tag(thing: object, key: str) -> str | None:
     value: str | None = thing.tags.get(key)  # type: ignore[attr-defined]
     return value
+
+
+def _registry_tag(thing: object, key: str) -> str | None:
+    """Return a tag; what does not say whether it is a prompt, is a model, as clients assume."""
+    return _tag(thing, key) or ("false" if key == PROMPT else None)
 
 
 def _param(thing: object, key: str) -> str | None:
@@ -115,7 +133,7 @@ REGISTERED = Kind(
     attributes=_attributes(
         name="name", creation_timestamp="created", last_updated_timestamp="updated"
     ),
-    tags=_tag,
+    tags=_registry_tag,
 )
 VERSION = Kind(
     attributes=_attributes(
@@ -126,5 +144,5 @@ VERSION = Kind(
         creation_timestamp="created",
         last_updated_timestamp="updated",
     ),
-    tags=_tag,
+    tags=_registry_tag,
 )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BODY_LIMIT = 16 << 20
 """Bytes of a JSON body: MLflow's own limit is 1 MiB for a batch."""
+WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""The codings that bodies may have, and what zlib calls them (``wbits``)."""
 INT64 = 1 << 63
 DIGITS = 19
 """The longest number that is worth reading: what has more digits has more than 64 bits."""
@@ -151,30 +153,49 @@ def _whole(value: str | float) -> int:
     return int(number)
 
 
+def asked(request: Request) -> Arguments:
+    """Collect the arguments that stand in the query of a request."""
+    return Arguments(_query(request))
+
+
 def arguments(request: Request, names: Mapping[str, str]) -> Arguments:
     """Collect the arguments of a request: query, JSON body, and names in the path, which win."""
-    from urllib.parse import parse_qs
-
-    found: dict[str, JSON] = {}
-    if request.query:
-        try:
-            query = parse_qs(request.query, keep_blank_values=True, max_num_fields=10_000)
-        except ValueError:
-            raise Refusal("the query of the request makes no sense") from None
-        for name, values in query.items():
-            several: list[JSON] = [*values]
-            found[name] = several if len(several) > 1 else several[0]
+    found = _query(request)
     if body := json_body(request):
         found.update(_parsed(body))
     found.update(names)
     return Arguments(found)
 
 
+def _query(request: Request) -> dict[str, JSON]:
+    from urllib.parse import parse_qs
+
+    if not request.query:
+        return {}
+    found: dict[str, JSON] = {}
+    try:
+        query = parse_qs(request.query, keep_blank_values=True, max_num_fields=10_000)
+    except ValueError:
+        raise Refusal("the query of the request makes no sense") from None
+    for name, values in query.items():
+        several: list[JSON] = [*values]
+        found[name] = several if len(several) > 1 else several[0]
+    return found
+
+
 def json_body(request: Request) -> bytes:
-    """Return the whole body of a request, which must not be too long."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal("compressed bodies are not understood here", "BAD_REQUEST", http=415)
+    """Return the whole body of a request, unpacked, which must not be too long."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if coding not in {"identity", *WINDOWS}:
+        raise Refusal(
+            f"bodies in the coding {coding[:SHOWN]!r} are not understood here, only gzip and "
+            "deflate",
+            "BAD_REQUEST",
+            http=415,
+        )
     body = request.body.read(BODY_LIMIT + 1)
+    if coding != "identity" and len(body) <= BODY_LIMIT:
+        body = _unpacked(body, WINDOWS[coding])
     if len(body) > BODY_LIMIT:
         raise Refusal(
             f"the request is longer than {BODY_LIMIT >> 20} MiB: send smaller batches",
@@ -182,6 +203,20 @@ def json_body(request: Request) -> bytes:
             http=413,
         )
     return body
+
+
+def _unpacked(body: bytes, window: int) -> bytes:
+    """Unpack a body, but never more of it than one byte above the limit."""
+    import zlib
+
+    unpacking = zlib.decompressobj(window)
+    try:
+        found = unpacking.decompress(body, BODY_LIMIT + 1)
+    except zlib.error:
+        raise Refusal("the body of the request is damaged", "MALFORMED_REQUEST") from None
+    if len(found) <= BODY_LIMIT and not unpacking.eof:
+        raise Refusal("the body of the request is cut off", "MALFORMED_REQUEST")
+    return found
 
 
 def _parsed(body: bytes) -> dict[str, JSON]:

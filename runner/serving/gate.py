@@ -8,7 +8,8 @@ from runner.errors import RunprojError, StoreError
 from runner.serving.arguments import arguments
 from runner.serving.connection import Gone
 from runner.serving.messages import Refusal, Request, Response, json_response, refusal_response
-from runner.serving.routes import artifact_path, route
+from runner.serving.routes import artifact_path, methods, route
+from runner.serving.streams import stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from runner.serving.service import Service
 
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+OWN_NAMES = frozenset({"localhost", "[::1]", "host.docker.internal"})
+"""Names of this machine that no stranger's name server can give away. Addresses are safe as well:
+clients in containers use their gateway's."""
 
 
 class Gate:
@@ -43,9 +46,13 @@ class Gate:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         shown = request.path[: len(self._prefix)].encode("latin-1", "replace")
         rest = request.path[len(self._prefix) :]
-        if not compare_digest(shown, self._prefix) or name not in LOOPBACK_NAMES:
+        if not compare_digest(shown, self._prefix) or not _is_own(name):
             return None
         return rest if not rest or rest.startswith("/") else None
+
+
+def _is_own(name: str) -> bool:
+    return name in OWN_NAMES or (bool(name) and not name.strip("0123456789."))
 
 
 def answered(service: Service, request: Request, path: str) -> Response:
@@ -60,6 +67,11 @@ def answered(service: Service, request: Request, path: str) -> Response:
         return Response(200, text, headers={"Content-Type": "text/plain; charset=utf-8"})
     if (artifact := artifact_path(path)) is not None:
         return service.files.answer(method, artifact, request)
+    if (streamed := stream(method, path)) is not None:
+        return streamed(service, request)
+    if method == "OPTIONS":
+        allowed = ", ".join(methods(path))
+        return Response(200 if allowed else 404, headers={"Allow": allowed})
     handler, names = route(method, path)
     given = arguments(request, names)
     return json_response(handler(service, given))

@@ -17,6 +17,7 @@ from runner.serving.runs import now
 from runner.serving.search import page_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Final
 
     from runner.codec import JSON
@@ -182,6 +183,8 @@ def delete(service: Service, given: Arguments) -> JSON:
 def search(service: Service, given: Arguments) -> JSON:
     """``POST logged-models/search``: newest first unless another order is asked for."""
     models = service.models.models(given.texts("experiment_ids"))
+    if wanted := given.objects("datasets"):
+        models = tuple(_measured_on(models, wanted))
     order = [_order(item) for item in given.objects("order_by")]
     found = searched(models, MODEL, filter_text=given.text("filter", default=""), order=order)
     page, following = page_of(found, given)
@@ -189,6 +192,21 @@ def search(service: Service, given: Arguments) -> JSON:
     if following:
         answer["next_page_token"] = following
     return answer
+
+
+def _measured_on(
+    models: Iterable[LoggedModel], wanted: tuple[Arguments, ...]
+) -> Iterator[LoggedModel]:
+    """Return the models that were measured on some datasets, with those metrics only."""
+    names = {(d.text("dataset_name"), d.text("dataset_digest", default="")) for d in wanted}
+    for model in models:
+        metrics = tuple(
+            m
+            for m in model.metrics
+            if {(m.dataset_name, ""), (m.dataset_name, m.dataset_digest)} & names
+        )
+        if metrics:
+            yield changed(model, metrics=metrics)
 
 
 def _order(item: Arguments) -> str:

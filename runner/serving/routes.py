@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from runner.serving import experiments, models, registry, runs, versions
+from runner.serving import experiments, histories, models, registry, runs, server_info, versions
 from runner.serving.messages import Refusal
+from runner.serving.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +52,11 @@ CALLS: Final[dict[tuple[str, str], Handler]] = {
     ("POST", "runs/log-inputs"): models.log_inputs,
     ("POST", "runs/outputs"): models.log_outputs,
     ("POST", "runs/log-model"): models.log_model,
-    ("GET", "metrics/get-history"): runs.history,
+    ("GET", "metrics/get-history"): histories.one,
+    ("GET", "metrics/get-history-bulk"): histories.bulk,
+    ("GET", "metrics/get-history-bulk-interval"): histories.interval,
+    ("POST", "experiments/search-datasets"): runs.search_datasets,
+    ("GET", "server-info"): server_info.get,
     ("GET", "artifacts/list"): runs.list_artifacts,
     ("POST", "logged-models"): models.create,
     ("POST", "logged-models/search"): models.search,
@@ -113,6 +119,16 @@ def route(method: str, path: str) -> tuple[Handler, dict[str, str]]:
         if name.startswith("logged-models/"):
             return _model_call(method, name.removeprefix("logged-models/"), path)
     raise _nothing(method, path)
+
+
+def methods(path: str) -> list[str]:
+    """Return the methods that a path can be asked with, none where there is nothing."""
+    found = set()
+    for method in ("DELETE", "GET", "PATCH", "POST", "PUT"):
+        with contextlib.suppress(Refusal):
+            if stream(method, path) or artifact_path(path) is not None or route(method, path):
+                found.add(method)
+    return sorted(found | ({"HEAD", "OPTIONS"} if "GET" in found else {"OPTIONS"})) if found else []
 
 
 def _model_call(method: str, name: str, path: str) -> tuple[Handler, dict[str, str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from runner.model.value import RunId
+from runner.model.value import EMPTY, RunId, changed
 from runner.serving.files import local_path
 from runner.serving.messages import Refusal
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ModelMetric,
         ModelVersion,
         RegisteredModel,
+        RunSearch,
         TrackedRun,
     )
     from runner.ports import Artifacts, TrackingStore
@@ -215,10 +216,15 @@ def _found_experiment(watch: Watch, call: Call, name: str) -> Experiment | None:
 
 
 def _create_experiment(
-    watch: Watch, call: Call, name: str, *, artifact_location: str | None = None, **given: Any
+    watch: Watch,
+    call: Call,
+    name: str,
+    *,
+    artifact_location: str | None = None,
+    tags: Mapping[str, str] = EMPTY,
 ) -> Experiment:
     watch.check_location(artifact_location)
-    made: Experiment = call(name, artifact_location=artifact_location, **given)
+    made: Experiment = call(name, artifact_location=artifact_location, tags=tags)
     watch.person.made("experiment", made.experiment_id)
     return made
 
@@ -252,6 +258,12 @@ def _move_run(watch: Watch, call: Call, run_id: str, experiment_id: str) -> Trac
 def _in_experiments(watch: Watch, call: Call, ids: Iterable[str], *rest: Any, **given: Any) -> Any:  # noqa: ANN401
     may = watch.person.may
     return call([i for i in ids if may(READ, "experiment", i)], *rest, **given)
+
+
+def _search(watch: Watch, call: Call, search: RunSearch) -> Any:  # noqa: ANN401 - what the store finds
+    may = watch.person.may
+    ids = tuple(i for i in search.experiment_ids if may(READ, "experiment", i))
+    return call(changed(search, experiment_ids=ids))
 
 
 def _run_files(watch: Watch, call: Call, run: TrackedRun) -> GuardedArtifacts:
@@ -338,6 +350,7 @@ TRACKING: Final[Mapping[str, Rule]] = {
     "delete_tag": of_run(EDIT),
     "history": of_run(READ),
     "runs": _in_experiments,
+    "search_runs": _search,
     "artifacts": _run_files,
     "delete_run": of_run(MANAGE),
     "restore_run": of_run(MANAGE),

@@ -18,15 +18,25 @@ SCHEME = "mlflow-artifacts:"
 
 
 class Service:
-    """A tracking store, as clients on the network see it."""
+    """A tracking store, as clients on the network see it.
 
-    def __init__(self, store: TrackingStore, *, run: TrackedRun | None = None) -> None:
+    ``history_lock`` is for values that are read, extended and written; services that share a store
+    share it.
+    """
+
+    def __init__(
+        self,
+        store: TrackingStore,
+        *,
+        run: TrackedRun | None = None,
+        history_lock: threading.Lock | None = None,
+    ) -> None:
         self.store = store
         self.files = Files(store)
         self._models: ModelStore | None = None
         self._lineages: LineageStore | None = None
         self.guest = Guest(store, run=run)
-        self.history_lock = threading.Lock()  # for values that are read, extended and written
+        self.history_lock = history_lock or threading.Lock()
 
     @property
     def models(self) -> ModelStore:

@@ -37,6 +37,7 @@ class TeamServer:
             )
         self._options = options
         self._log: AccessLog | None = None
+        store.experiments()  # a store that cannot be used is found now
         tls = _tls(options)
         door = _door(store, options)
         self._listener = _bound(options)

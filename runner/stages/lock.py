@@ -65,6 +65,9 @@ def lock(draft: Draft, services: Services) -> EnvironmentLock:
         locked=request.locked,
         refresh=request.refresh,
         recorded=request.recorded_lock,
+        name=draft.spec.name,
+        commit=draft.tree.provenance.commit,
+        build_image=request.build_image,
     )
     if draft.is_dated_by_commit and not asked.recorded:
         return lock_of_commit(asked, draft.tree, draft.builder, services)

@@ -26,7 +26,8 @@ PARAM_VALUE_LIMIT: Final = 6000
 """The longest parameter value; longer ones are the caller's to shorten."""
 TAG_VALUE_LIMIT: Final = 8000
 EXPERIMENT_NAME_LIMIT: Final = 500
-EXPERIMENT_TAG_VALUE_LIMIT: Final = 5000
+EXPERIMENT_TAG_VALUE_LIMIT: Final = 20_000
+"""As in MLflow 3.17; before, it was 5,000."""
 RUN_NAME_LIMIT: Final = 250
 PARAMS_A_BATCH: Final = 100
 """How many parameters one ``log-batch`` request may carry; tags and metrics likewise."""

@@ -228,7 +228,7 @@ class TestExperiments:
             assert again == "RESOURCE_ALREADY_EXISTS"
         assert refusal(lambda: store.update_experiment(two, name=" ")) == invalid
         assert refusal(lambda: store.update_experiment(two, tags={"../x": "1"})) == invalid
-        assert refusal(lambda: store.update_experiment(two, tags={"x": "1" * 5001})) == invalid
+        assert refusal(lambda: store.update_experiment(two, tags={"x": "1" * 20_001})) == invalid
         missing = "RESOURCE_DOES_NOT_EXIST"
         assert refusal(lambda: store.update_experiment("4711", name=unique("n"))) == missing
         assert refusal(lambda: store.delete_experiment("4711")) == missing

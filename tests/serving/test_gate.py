@@ -1,8 +1,11 @@
 """Who is let in, and that mistakes are answered in MLflow's words, never with a traceback."""
 
+import gzip
 import http.client
 import json
 import os
+import zlib
+from collections.abc import Callable
 
 import pytest
 from driving import API, PROXY, Client
@@ -82,7 +85,8 @@ def test_unknown_calls_say_so(client: Client) -> None:
         ("GET", API + "runs/nothing"),
         ("PUT", API + "runs/get"),
         ("GET", "/api/2.0/elsewhere"),
-        ("GET", "/api/3.0/mlflow/server-info"),
+        ("POST", "/api/3.0/mlflow/traces"),
+        ("POST", "/api/2.0/mlflow/gateway-proxy"),
         ("BREW", API + "runs/get"),
         ("POST", PROXY),
         ("PATCH", API + "logged-models/m-1/unknown"),
@@ -129,9 +133,50 @@ def test_long_bodies_are_refused(client: Client, run: TrackedRun) -> None:
     assert (status, json.loads(answer)["error_code"]) == (413, "INVALID_PARAMETER_VALUE")
 
 
-def test_compressed_bodies_are_refused(client: Client) -> None:
-    headers = {"Content-Encoding": "gzip"}
-    assert client.raw("POST", API + "runs/set-tag", b"\x1f\x8b", headers)[0] == 415
+@pytest.mark.parametrize(
+    ("coding", "packed"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_compressed_bodies(
+    client: Client, run: TrackedRun, coding: str, packed: Callable[[bytes], bytes]
+) -> None:
+    headers = {"Content-Encoding": coding}
+    body = packed(json.dumps({"run_id": run.run_id, "key": "k", "value": "v"}).encode())
+    assert client.raw("POST", API + "runs/set-tag", body, headers) == (200, b"{}")
+    for damaged, expected in (
+        (body[:-9], 400),
+        (b"{}", 400),
+        (packed(b"x" * (17 << 20)), 413),
+        (packed(packed(b"[")), 400),
+    ):
+        assert client.raw("POST", API + "runs/set-tag", damaged, headers)[0] == expected
+    other = client.raw("POST", API + "runs/set-tag", body, {"Content-Encoding": "br"})
+    assert (other[0], json.loads(other[1])["error_code"]) == (415, "BAD_REQUEST")
+
+
+def test_what_a_path_can_be_asked_with(client: Client) -> None:
+    for path, expected in (
+        (API + "runs/get", "GET, HEAD, OPTIONS"),
+        (API + "registered-models/alias", "DELETE, GET, HEAD, OPTIONS, POST"),
+        (API + "logged-models/m-1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("/get-artifact", "GET, HEAD, OPTIONS"),
+        ("/nothing", ""),
+    ):
+        client.connection.request("OPTIONS", client.base + path)
+        response = client.connection.getresponse()
+        assert response.read() == b""
+        assert response.status == (200 if expected else 404)
+        assert response.headers["Allow"] == expected
+    client.connection.request("HEAD", f"{client.base}{API}experiments/get?experiment_id=0")
+    response = client.connection.getresponse()
+    assert (response.status, response.read()) == (200, b"")
+    assert int(response.headers["Content-Length"]) > 50
+
+
+def test_what_a_server_says_about_itself(client: Client, store: TrackingStore) -> None:
+    status, answer = client.raw("GET", "/api/3.0/mlflow/server-info")
+    kind = "SqlStore" if store.uri.startswith("sqlite") else "FileStore"
+    found = json.loads(answer)
+    assert (status, found["store_type"], found["workspaces_enabled"]) == (200, kind, False)
 
 
 def test_a_broken_store_is_a_sentence(

@@ -283,3 +283,70 @@ def test_search_in_no_experiment_finds_nothing(client: Client) -> None:
 def test_searches_that_make_no_sense(client: Client, given: dict[str, object]) -> None:
     found = client.refused("POST", "runs/search", experiment_ids=["0"], **given)
     assert found == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_limits_of_a_batch(client: Client, run: TrackedRun, store: TrackingStore) -> None:
+    def metrics(count: int) -> list[dict[str, object]]:
+        return [{"key": f"m{n}", "value": n, "timestamp": 1} for n in range(count)]
+
+    def pairs(count: int) -> list[dict[str, str]]:
+        return [{"key": f"k{n}", "value": "v"} for n in range(count)]
+
+    for batch in (
+        {"metrics": metrics(1001)},
+        {"params": pairs(101)},
+        {"tags": pairs(101)},
+        {"metrics": metrics(900), "params": pairs(50), "tags": pairs(51)},
+    ):
+        refused = client.refused("POST", "runs/log-batch", run_id=run.run_id, **batch)
+        assert refused == (400, "INVALID_PARAMETER_VALUE")
+    assert store.run(run.run_id).metrics == {}
+    client.post("runs/log-batch", run_id=run.run_id, metrics=metrics(1000))
+    client.post("runs/log-batch", run_id=run.run_id, params=pairs(100), tags=pairs(100))
+    found = store.run(run.run_id)
+    assert (len(found.metrics), len(found.params)) == (1000, 101)
+
+
+def test_long_values_are_cut_and_long_keys_refused(
+    client: Client, run: TrackedRun, store: TrackingStore
+) -> None:
+    client.post("runs/log-parameter", run_id=run.run_id, key="p", value="ü" * 7000)
+    client.post("runs/set-tag", run_id=run.run_id, key="t", value="x" * 9000)
+    pairs = [{"key": "b", "value": "y" * 9000}]
+    client.post("runs/log-batch", run_id=run.run_id, params=pairs, tags=pairs)
+    found = store.run(run.run_id)
+    assert (len(found.params["p"]), len(found.tags["t"])) == (6000, 8000)
+    assert (len(found.params["b"]), len(found.tags["b"])) == (6000, 8000)
+    long = "k" * 251
+    for call in ("runs/log-parameter", "runs/set-tag", "runs/log-metric"):
+        given = {"run_id": run.run_id, "key": long, "value": "1", "timestamp": 1}
+        assert client.refused("POST", call, **given) == (400, "INVALID_PARAMETER_VALUE"), call
+
+
+def test_runs_are_found_by_their_datasets(
+    client: Client, run: TrackedRun, store: TrackingStore
+) -> None:
+    other = new_run(store)
+    tags = [{"key": "mlflow.data.context", "value": "training"}]
+    for name, digest in (("wine", "d1"), ("beer", "d2")):
+        dataset = {"name": name, "digest": digest, "source_type": "local", "source": "{}"}
+        item = {"dataset": dataset, "tags": tags if name == "wine" else []}
+        client.post("runs/log-inputs", run_id=run.run_id, datasets=[item])
+    for text, expected in (
+        ("dataset.name = 'wine'", {run.run_id}),
+        ("datasets.digest IN ('d2', 'd3')", {run.run_id}),
+        ("dataset.context = 'training' AND dataset.name = 'beer'", {run.run_id}),
+        ("dataset.name LIKE 'wi%'", {run.run_id}),
+        ("dataset.name = 'water'", set()),
+        ("dataset.context = 'eval'", set()),
+        ("attributes.run_name = 'tested'", {run.run_id, other.run_id}),
+    ):
+        found = client.post("runs/search", experiment_ids=["0"], filter=text)["runs"]
+        assert {r["info"]["run_id"] for r in found} == expected, text
+    for wrong in ("dataset.color = 'red'", "dataset.name = 5", "params.alpha = 0.5"):
+        refused = client.refused("POST", "runs/search", experiment_ids=["0"], filter=wrong)
+        assert refused == (400, "INVALID_PARAMETER_VALUE")
+    summaries = client.post("experiments/search-datasets", experiment_ids=["0"])
+    assert sorted(s["name"] for s in summaries["dataset_summaries"]) == ["beer", "wine"]
+    assert {s.get("context") for s in summaries["dataset_summaries"]} == {None, "training"}
+    assert client.refused("POST", "experiments/search-datasets")[0] == 400

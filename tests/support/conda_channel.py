@@ -59,10 +59,11 @@ class CondaPackage:
     entry_points: tuple[str, ...] = ()
     made: int = EPOCH
     archive: str = ".conda"
+    platform: str = SUBDIR
 
     @property
     def subdir(self) -> str:
-        return "noarch" if self.noarch else SUBDIR
+        return "noarch" if self.noarch else self.platform
 
     @property
     def stem(self) -> str:
@@ -103,7 +104,7 @@ class Channel:
             folder.mkdir(parents=True, exist_ok=True)
             name = package.stem + package.archive
             (folder / name).write_bytes(content)
-            self.rows[package.subdir][name] = {
+            self.rows.setdefault(package.subdir, {})[name] = {
                 **package.index(),
                 "md5": hashlib.md5(content).hexdigest(),  # noqa: S324 - the format asks for it
                 "sha256": hashlib.sha256(content).hexdigest(),

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 def make_wheel(
-    folder: Path, name: str, version: str, *, requires: Sequence[str] = (), body: str = ""
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    requires: Sequence[str] = (),
+    body: str = "",
+    tag: str = "py3-none-any",
 ) -> Path:
     """Write a wheel with one module, ``name.VERSION``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,10 +39,10 @@ def make_wheel(
     files = {
         f"{name}.py": f"VERSION = {version!r}\n{body}",
         f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {r}\n" for r in requires),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     record = "".join(f"{path},sha256={_hash(text)},{len(text)}\n" for path, text in files.items())
-    target = folder / f"{name}-{version}-py3-none-any.whl"
+    target = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(target, "w") as archive:
         for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
             archive.writestr(zipfile.ZipInfo(path), text)

@@ -25,12 +25,22 @@ if TYPE_CHECKING:
 TIMED_OUT = 124
 """The exit code of a command that ran out of time, as timeout(1) has it."""
 INTERNAL = 125
+CONTAINER_OPTIONS = (
+    ("cpus", "N", "processors, such as 1.5"),
+    ("memory", "SIZE", "memory, such as 512m or 2g"),
+    ("shm-size", "SIZE", "shared memory"),
+    ("gpus", "WHICH", "GPUs: all, a number, or device=0,1"),
+    ("network", "NAME", "network: none, bridge, host or a name"),
+)
+"""Short forms of ``-A NAME=VALUE``."""
 OWN_HELP = True
 """``--help`` also shows what the project offers."""
 
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options; those of ``mlflow run`` keep their names and meaning."""
+    from argparse import BooleanOptionalAction
+
     add = parser.add_argument
     parser.usage = "runproj run URI [OPTIONS]"
     add(
@@ -65,6 +75,13 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an argument for docker run",
     )
+    for name, kind, what in CONTAINER_OPTIONS:
+        add(f"--{name}", metavar=kind, help=f"{what}, for projects in containers")
+    add(
+        "--allow-host-access",
+        action="store_true",
+        help="let the container reach beyond itself: folders of the host, its network, its devices",
+    )
     add("--experiment-name", metavar="NAME", help="experiment, made when there is none")
     add("--experiment-id", metavar="ID", help="experiment, by id")
     add("-b", "--backend", default="local", metavar="NAME", help="where to run (default: local)")
@@ -96,6 +113,11 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="URI",
         help="where to record: sqlite:///FILE, a directory, http(s)://SERVER",
     )
+    add(
+        "--require-tracking",
+        action="store_true",
+        help="fail when the tracking server cannot be had, instead of recording here for now",
+    )
     add("--timeout", metavar="TIME", help="end the command after so long: 90, 15m, 2h, 1d")
     add(
         "--as-of",
@@ -110,6 +132,11 @@ def arguments(parser: ArgumentParser) -> None:
     add("--refresh", action="store_true", help="resolve anew, whatever is remembered")
     add("--offline", action="store_true", help="fetch no packages: use those fetched before")
     add("--strict", action="store_true", help="treat warnings as errors")
+    add(
+        "--system-metrics",
+        action=BooleanOptionalAction,
+        help="sample processor, memory, disk, network and GPUs every 10 s (default: on)",
+    )
     add("--dry-run", action="store_true", help="show what would run, and run nothing")
     add(
         "--json",
@@ -129,7 +156,11 @@ def call(options: Namespace, console: Console) -> int:
     """Run the project; the exit code is the command's own."""
     if options.help:
         return _help(options, console)
-    found = settings(tracking_uri=options.tracking_uri, offline=options.offline)
+    found = settings(
+        tracking_uri=options.tracking_uri,
+        require_tracking=options.require_tracking,
+        offline=options.offline,
+    )
     request = request_of(options, found)
     services = Application(found, TerminalReporter(console))
     if options.dry_run:
@@ -187,8 +218,9 @@ def request_of(options: Namespace, found: Settings) -> RunRequest:
         strict=options.strict,
         backend=options.backend,
         backend_options=backend_options(options.backend_config, found.directory),
-        docker_arguments=named_values(options.docker_args, "-A", bare=True),
+        docker_arguments=docker_arguments(options),
         build_image=options.build_image,
+        host_access=options.allow_host_access,
         storage=options.storage_dir or found.storage,
         experiment_name=name,
         experiment_id=identity,
@@ -197,7 +229,20 @@ def request_of(options: Namespace, found: Settings) -> RunRequest:
         tags={k: v or "" for k, v in named_values(options.tag, "--tag").items()},
         parent=RunId(found.parent) if found.parent else None,
         timeout=duration(options.timeout) if options.timeout else None,
+        system_metrics=options.system_metrics,
     )
+
+
+def docker_arguments(options: Namespace) -> Mapping[str, str | None]:
+    """Return what ``-A`` and the options that are short for it ask for."""
+    given = named_values(options.docker_args, "-A", bare=True)
+    for name, _kind, _what in CONTAINER_OPTIONS:
+        value = getattr(options, name.replace("-", "_"))
+        if value is not None:
+            if name in given:
+                raise UsageError(f"both --{name} and -A {name} are given", hint="give one of them")
+            given[name] = value
+    return given
 
 
 def parameters(options: Namespace, directory: str) -> Mapping[str, str | tuple[str, ...]]:

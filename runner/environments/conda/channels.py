@@ -30,6 +30,11 @@ def public(name: str) -> str:
     return TOKEN.sub("", without_credentials(name), count=1)
 
 
+def is_path(name: str) -> bool:
+    """Whether a channel is named by its folder."""
+    return name.startswith((".", "/", "~"))
+
+
 class Channel(Value):
     """One channel: a tier of one URL, or several that count as one. No credentials in URLs."""
 
@@ -91,7 +96,7 @@ class Channels:
 
     def access_to(self, names: Iterable[str]) -> Access:
         """Return what is needed to fetch from channels; folders need nothing."""
-        self.read([name for name in names if not name.startswith((".", "/", "~"))], "/")
+        self.read([name for name in names if not is_path(name)], "/")
         return self.access
 
     def read(self, names: Iterable[str], directory: str) -> tuple[Channel, ...]:
@@ -126,7 +131,7 @@ class Channels:
         """Return the URL of a channel, which may still hold credentials."""
         if "://" in name:
             return name
-        if name.startswith((".", "/", "~")):
+        if is_path(name):
             path = os.path.normpath(os.path.join(directory, os.path.expanduser(name)))
             if not os.path.isdir(path):
                 raise EnvError(f"the channel {name!r} is no folder", where=path)

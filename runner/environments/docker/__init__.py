@@ -1,0 +1,1 @@
+"""Container images: resolved to what they hold, built from Dockerfiles, described, kept apart."""
