@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from runner.environments.conda import lockfile
 from runner.environments.conda.builder import EMBEDDED
 from runner.environments.conda.channels import Channels, is_path
-from runner.environments.conda.complaints import UnsolvableError
+from runner.environments.conda.complaints import BadSpecError, UnsolvableError
 from runner.environments.conda.configuration import runs_link_scripts
 from runner.environments.conda.inputs import inputs_digest, package_name, specs, stamp, texts
 from runner.environments.conda.lockfile import CondaLock
@@ -125,6 +125,9 @@ class Solving:
         try:
             records = ask(asked, tiers, channels.access, priority="Strict", **given)
             return lockfile.of_records(records, platform), {"priority": "strict"}
+        except BadSpecError as error:
+            error.where = spec.origin
+            raise
         except UnsolvableError as strict:
             why = EnvError(strict.message, where=spec.origin, hint=strict.hint)
         if len(tiers) == 1:
