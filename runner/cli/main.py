@@ -44,6 +44,7 @@ COMMANDS = {
     "verify": "check the files of a bundle",
     "server": "serve a tracking store to a team; manage its users",
     "store": "copy tracking stores, compare what they hold",
+    "sync": "deliver what a tracking server could not take",
     "doctor": "repair the records of killed runs; tidy up",
     "completion": "print a shell completion script",
 }

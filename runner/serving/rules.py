@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from runner.model.value import EMPTY, RunId
+from runner.model.value import EMPTY, RunId, changed
 from runner.serving.files import local_path
 from runner.serving.messages import Refusal
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ModelMetric,
         ModelVersion,
         RegisteredModel,
+        RunSearch,
         TrackedRun,
     )
     from runner.ports import Artifacts, TrackingStore
@@ -259,6 +260,12 @@ def _in_experiments(watch: Watch, call: Call, ids: Iterable[str], *rest: Any, **
     return call([i for i in ids if may(READ, "experiment", i)], *rest, **given)
 
 
+def _search(watch: Watch, call: Call, search: RunSearch) -> Any:  # noqa: ANN401 - what the store finds
+    may = watch.person.may
+    ids = tuple(i for i in search.experiment_ids if may(READ, "experiment", i))
+    return call(changed(search, experiment_ids=ids))
+
+
 def _run_files(watch: Watch, call: Call, run: TrackedRun) -> GuardedArtifacts:
     def check(level: int) -> None:
         watch.check(level, "experiment", run.experiment_id)
@@ -343,6 +350,7 @@ TRACKING: Final[Mapping[str, Rule]] = {
     "delete_tag": of_run(EDIT),
     "history": of_run(READ),
     "runs": _in_experiments,
+    "search_runs": _search,
     "artifacts": _run_files,
     "delete_run": of_run(MANAGE),
     "restore_run": of_run(MANAGE),

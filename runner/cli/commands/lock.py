@@ -8,7 +8,7 @@ from runner.app import ON_REQUEST, Application
 from runner.cli.output import TerminalReporter
 from runner.errors import EnvError, UsageError
 from runner.model.lock import LockRequest
-from runner.model.spec import CondaSpec
+from runner.model.spec import CondaSpec, DockerSpec
 from runner.pipeline.request import parsed_reference
 from runner.settings import settings
 from runner.stages.date import as_of
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from runner.model.spec import EnvironmentSpec
     from runner.ports import ProjectLocks
 
+MANAGERS: dict[type, str] = {CondaSpec: "rattler", DockerSpec: "docker"}
+"""Who locks environments that are not Python's."""
 STALE = 1
 """The exit code of ``--check`` when the lock does not fit."""
 
@@ -87,7 +89,10 @@ def call(options: Namespace, console: Console) -> int:
     tree = fetch(parsed_reference(options.uri, options.version), services)
     spec, _ = load(tree, home=services.home)
     request = LockRequest(
-        spec=spec.environment, project=tree.project, as_of=as_of(options.as_of, tree)
+        spec=spec.environment,
+        project=tree.project,
+        as_of=as_of(options.as_of, tree),
+        name=spec.name,
     )
     manager = manager_of(options, spec.environment, services)
     locks = services.project_locks
@@ -114,7 +119,7 @@ def manager_of(options: Namespace, spec: EnvironmentSpec, services: Application)
     asked = options.env_manager
     if asked == HOST:
         raise UsageError(f"'--env-manager {HOST}' takes the host as it is, and locks nothing")
-    manager = asked or ("rattler" if isinstance(spec, CondaSpec) else "uv")
+    manager = asked or MANAGERS.get(type(spec), "uv")
     if reason := services.builder(manager).refusal(spec):
         raise EnvError(f"this project cannot be locked: {reason}")
     return manager if manager in ON_REQUEST else None
@@ -131,7 +136,7 @@ def _compared(locks: ProjectLocks, options: Namespace, console: Console) -> int:
     for change in changes:
         console.say(console.styled(change, COLOURS.get(change[0])))
     if not changes:
-        console.tell("the locks hold the same packages", colour="green")
+        console.tell("the locks hold the same", colour="green")
     return 0
 
 
@@ -198,9 +203,11 @@ def _written(made: ProjectLock, target: str, options: Namespace, console: Consol
     for change in made.changes:
         console.say(console.styled(change, COLOURS.get(change[0])))
     count = len(made.changes)
-    summary = f"{count} package{'s' * (count != 1)} changed" if count else "nothing changed"
+    what = "image" if made.name == IMAGE_LOCK else "package"
+    summary = f"{count} {what}{'s' * (count != 1)} changed" if count else "nothing changed"
     console.tell(f"wrote {os.path.relpath(target)}: {summary}", colour="green")
     return 0
 
 
+IMAGE_LOCK = "image-lock.json"
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}

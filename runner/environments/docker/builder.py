@@ -71,7 +71,7 @@ class DockerBuilder:
         image = next(iter(answer.images.values()), None)
         if answer.recipe is None:
             assert image is not None  # noqa: S101 - a spec without recipe names its image
-            from runner.environments.docker.reference import parsed
+            from runner.documents.image_reference import parsed
 
             reference = parsed(spec.image or "")
             return ImageLock(
@@ -80,7 +80,7 @@ class DockerBuilder:
                 reference=reference.text,
                 image=image.runnable(reference),
                 identifier=image.identifier,
-                published=image.published,
+                published=image.known_in(reference),
                 labels=image.labels,
                 name=NAME,
                 document=path,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runner.environments.docker.reference import parsed
+from runner.documents.image_reference import parsed
 from runner.errors import BackendError, EnvError
 from runner.model.value import EMPTY, Digest, Value
-from runner.system.engine import address
+from runner.system.engine import START_HINT, address, knock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from runner.environments.docker.reference import Reference
+    from runner.documents.image_reference import Reference
     from runner.ports import Reporter
 
 
@@ -30,11 +30,16 @@ class Image(Value):
     platform: str
     labels: Mapping[str, str] = EMPTY
 
-    def runnable(self, reference: Reference) -> str:
-        """Return what the engine is to run: by digest where the repository has one, else by id."""
+    def known_in(self, reference: Reference) -> tuple[str, ...]:
+        """Return the names with digests that the image has in the repository of another name."""
         own = [name for name in self.published if reference.names(name)]
         if reference.digest:
             own = [name for name in own if name.endswith(reference.digest)] or own
+        return tuple(own)
+
+    def runnable(self, reference: Reference) -> str:
+        """Return what the engine is to run: by digest where the repository has one, else by id."""
+        own = self.known_in(reference)
         return own[0] if own else self.identifier
 
     def fits(self, platform: str | None) -> bool:
@@ -82,10 +87,11 @@ class Images:
         try:
             return question(where.socket, f"/images/{name}/json")
         except OSError as error:
-            from runner.system.engine import explained
-
-            sentence, hint = explained(error, where)
-            raise BackendError(sentence, where=where.url, hint=hint) from None
+            knock(where, where.socket)
+            raise BackendError(
+                f"the container engine at {where.socket} does not answer: {error}",
+                hint=START_HINT,
+            ) from None
 
     def _inspected_by_sdk(self, name: str) -> Mapping[str, Any] | None:
         from docker.errors import ImageNotFound, NotFound
