@@ -197,7 +197,7 @@ class Client:
             os.write(self._bell, b"\0")
 
     def _hand_on(self, target: int, chunk: bytes) -> None:
-        """Write a piece of output; when nobody listens any more the command goes on all the same."""
+        """Write a piece of output; when nobody listens any more the command goes on."""
         try:
             while chunk and target not in self._deaf:
                 chunk = chunk[os.write(target, chunk) :]
