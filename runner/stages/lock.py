@@ -7,7 +7,7 @@ import os
 from runner.errors import EnvError
 from runner.model.event import Noted, Warned
 from runner.model.lock import LockRequest
-from runner.model.spec import Problem
+from runner.model.spec import DockerSpec, Problem
 from runner.model.value import changed
 from runner.system.files import cache_directory, read, write_whole
 
@@ -59,7 +59,7 @@ def lock(draft: Draft, services: Services) -> EnvironmentLock:
     """
     request = draft.request
     asked = LockRequest(
-        spec=draft.spec.environment,
+        spec=_asked(draft),
         project=draft.tree.project,
         as_of=draft.as_of,
         locked=request.locked,
@@ -72,6 +72,15 @@ def lock(draft: Draft, services: Services) -> EnvironmentLock:
     if draft.is_dated_by_commit and not asked.recorded:
         return lock_of_commit(asked, draft.tree, draft.builder, services)
     return services.builder(draft.builder).lock(asked)
+
+
+def _asked(draft: Draft) -> EnvironmentSpec:
+    """Return the spec, with the platform that the caller wants images for (``-A platform=``)."""
+    spec = draft.spec.environment
+    platform = draft.request.docker_arguments.get("platform")
+    if platform and isinstance(spec, DockerSpec):
+        return changed(spec, platform=platform)
+    return spec
 
 
 def lock_of_commit(

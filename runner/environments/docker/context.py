@@ -1,7 +1,8 @@
 """The files that a build sees, and the digest of all that goes into an image.
 
-What tools make again (``mlruns``, caches, ``.git``) is never part of it: otherwise each run would
-change the inputs of the next. What ``.dockerignore`` names is left out as the engine would.
+What tools make again (``mlruns``, caches, ``.git``) and the lock of images are never part of it:
+otherwise each run, and each lock, would change the inputs of the next build. What ``.dockerignore``
+names is left out as the engine would.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import stat
 import time
 
 from runner.codec import digest
+from runner.environments.docker.lockfile import NAME
 from runner.hashing import sha256
 from runner.model.value import Digest, Value
 from runner.system.files import cache_directory, file_digest, read, write_whole
@@ -71,6 +73,8 @@ def entries(recipe: Recipe) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _is_left_out(entry: os.DirEntry[str], recipe: Recipe) -> bool:
+    if entry.name == NAME:
+        return True
     if recipe.keeps_secrets and is_secret(entry.name):
         return False
     return left_out(entry.path, folder=entry.is_dir(follow_symlinks=False)) is not None

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
     root = tmp_path / "context"
-    for name in ("train.py", "data/rows.csv", ".env", "mlruns/0/meta.yaml", "mlflow.db", "a.log"):
+    for name in ("train.py", "data/rows.csv", ".env", "mlruns/0/meta.yaml", "mlflow.db", "a.log",
+                 "image-lock.json"):  # fmt: skip
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "link").symlink_to("train.py")
