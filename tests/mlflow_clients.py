@@ -43,12 +43,12 @@ def uv() -> str:
     return found
 
 
-def client(version: str) -> str:
-    python_version, packages = CLIENTS[version]
-    folder = cache() / f"mlflow-{version}"
+def made(name: str, python_version: str, packages: list[str]) -> str:
+    """Return the Python of an environment with packages, made when it is not in the cache."""
+    folder = cache() / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     marker = folder / "complete"
-    with (folder.parent / f"mlflow-{version}.lock").open("w") as lock:
+    with (folder.parent / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         python = folder / "bin" / "python"
         if not marker.exists():
@@ -56,10 +56,15 @@ def client(version: str) -> str:
             subprocess.run([*make, str(folder)], check=True)
             install = [uv(), "pip", "install", "--quiet", "--python", str(python)]
             # one that is mounted into containers cannot be compiled there
-            compiled = ["--compile-bytecode"] if version.endswith("skinny") else []
+            compiled = ["--compile-bytecode"] if name.endswith("skinny") else []
             subprocess.run([*install, *compiled, *packages], check=True)
             marker.touch()
     return str(python)
+
+
+def client(version: str) -> str:
+    python_version, packages = CLIENTS[version]
+    return made(f"mlflow-{version}", python_version, packages)
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,7 @@ def launch(
             closed and says so.
     """
     try:
+        services.sampling(draft.request.system_metrics)  # may refuse: before there is a record
         opening = begin(draft, services)
     except BaseException:
         release(draft.tree)
@@ -258,6 +259,7 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
     """Start the command, with an endpoint to log to."""
     draft, run, job = opening.draft, opening.run, opening.job
     request = draft.request
+    sampling = services.sampling(request.system_metrics)
     endpoint = services.endpoint(run)
     artifacts = services.store.artifacts(run)
     lease = draft.tree.lease
@@ -269,13 +271,16 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
                 directory=draft.tree.project,
                 command=draft.command,
                 environment=environment,
-                access=StoreAccess(variables=variables(opening, endpoint, services)),
+                access=StoreAccess(
+                    variables=variables(opening, endpoint, services, sampling=sampling)
+                ),
                 stdout=job.log("stdout.log", artifacts),
                 stderr=job.log("stderr.log", artifacts),
                 timeout=request.timeout,
                 leases=(lease,) if lease is not None else (),
                 container=draft.container,
                 files=_files(draft, services) if draft.container else None,
+                sampling=sampling,
             )
         )
     except BaseException:
@@ -293,8 +298,10 @@ def _files(draft: Draft, services: Services) -> tuple[str, ...]:
     return project_files(draft.tree, services.environ)
 
 
-def variables(opening: Opening, endpoint: Endpoint | None, services: Services) -> dict[str, str]:
-    """Return what tells the command, and every run nested in it, where to log."""
+def variables(
+    opening: Opening, endpoint: Endpoint | None, services: Services, *, sampling: float
+) -> dict[str, str]:
+    """Return what tells the command, and every run nested in it, where and what to log."""
     run = opening.run
     access: dict[str, str] = (
         dict(endpoint.variables)
@@ -309,6 +316,9 @@ def variables(opening: Opening, endpoint: Endpoint | None, services: Services) -
     )
     if opening.draft.request.environment_manager:
         access["RUNPROJ_ENV_MANAGER"] = opening.draft.request.environment_manager
+    access["RUNPROJ_SYSTEM_METRICS"] = f"{sampling:g}" if sampling else "false"
+    if sampling:  # once is enough
+        access["MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"] = "false"
     return access
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runner.model.plan import Invocation, RunRequest
     from runner.model.project import WorkingTree
-    from runner.model.spec import DockerSpec
+    from runner.model.spec import CodePlacement, DockerSpec
 
 CODE = "/mlflow/projects/code"
 """Where the project is in every container, as MLflow has it."""
@@ -172,11 +172,17 @@ def contained(
         under_way.asked.append("it uses the host's network")
     if spec.gpus and "DeviceRequests" not in settings:
         settings["DeviceRequests"] = _gpus(spec)
+    code: CodePlacement = "image" if _hides_code(under_way.mounts) else spec.code
+    if code == "copy" and settings.get("ReadonlyRootfs"):
+        raise UsageError(
+            "a read-only container takes no copy of the project",
+            hint="show the project read-only as well: 'code: mount' in docker_env",
+        )
     _ask(under_way, request, spec)
     inputs = _inputs(invocation, under_way.mounts)
     extra = settings.pop("env", {})
     return Container(
-        code="image" if _hides_code(under_way.mounts) else spec.code,
+        code=code,
         mounts=(*under_way.mounts, *inputs),
         variables={**{k: v for k, v in spec.variables.items() if v is not None}, **extra},
         copied=_copied(spec, environ),

@@ -260,5 +260,5 @@ def _unknown(name: str) -> UsageError:
     near = [bare] if bare in known else get_close_matches(bare, known, n=1)
     return UsageError(
         f"-A {name!r} is no option of docker run that runproj knows",
-        hint=f"did you mean '-A {near[0]}'?" if near else "docs/docker.md lists those it knows",
+        hint=f"did you mean '-A {near[0]}'?" if near else "docs/containers.md lists those it knows",
     )

@@ -26,18 +26,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runner.model.run import RunStatus
-    from runner.model.tracking import Experiment, Metric, TrackedRun
+    from runner.model.tracking import Experiment, Metric, RunSearch, TrackedRun
     from runner.model.value import RunId
     from runner.ports import Artifacts, LineageStore, ModelStore, RegistryStore
 
 
 class SqliteStore:
-    """Runs in an ``mlflow.db``. ``path`` is absolute; see ``runner.ports.TrackingStore``."""
+    """Runs in an ``mlflow.db``. ``path`` is absolute; see ``runner.ports.TrackingStore``.
 
-    def __init__(self, path: str) -> None:
+    With ``durable`` every write is synced to the disk, not only ends of runs.
+    """
+
+    def __init__(self, path: str, *, durable: bool = False) -> None:
+        self._durable = durable
         self._folder = os.path.dirname(path)
         self._artifact_root = os.path.join(self._folder, "mlruns")
-        self._database = Database(path, self._artifact_root)
+        self._database = Database(path, self._artifact_root, durable=durable)
 
     @property
     def uri(self) -> str:
@@ -281,6 +285,21 @@ class SqliteStore:
             runs = rows.filled(connection, found[:limit])
         return RunPage(runs=runs, next_page=paging.after(runs[-1]) if found[limit:] else None)
 
+    def search_runs(self, search: RunSearch) -> tuple[TrackedRun, ...] | None:
+        """Find runs by SQL; see ``runner.ports.SearchableStore``."""
+        from runner.stores.search_sqlite import Question, can_answer
+
+        if not can_answer(search.comparisons, search.order):
+            return None
+        question = Question(search.experiment_ids, search.lifecycle)
+        for comparison in search.comparisons:
+            question.where(comparison)
+        text, values = question.ordered(search.order) if search.order else question.newest()
+        page = f"{text} LIMIT ? OFFSET ?"
+        with self._database.aside() as connection:
+            found = connection.execute(page, (*values, search.limit, search.start)).fetchall()
+            return rows.runs(connection, [row[0] for row in found])
+
     def move_run(self, run_id: RunId, experiment_id: str) -> TrackedRun:
         """Put a run into another experiment, artifacts and all."""
         with self._database.writing() as connection:
@@ -316,12 +335,16 @@ class SqliteStore:
         if folder is not None and not os.path.isdir(folder):
             beside = os.path.join(self._artifact_root, run.experiment_id, run.run_id, "artifacts")
             if os.path.isdir(beside):
-                return FolderArtifacts(beside)
+                return FolderArtifacts(beside, durable=self._durable)
         return self._files(run.artifact_uri)
 
     def _files(self, uri: str) -> Artifacts:
         folder = self._local(uri)
-        return UnreachableArtifacts(uri) if folder is None else FolderArtifacts(folder)
+        return (
+            UnreachableArtifacts(uri)
+            if folder is None
+            else FolderArtifacts(folder, durable=self._durable)
+        )
 
     def _local(self, uri: str) -> str | None:
         """Return the folder of an artifact URI.

@@ -251,3 +251,29 @@ def test_a_link_that_leads_out_of_the_tree_is_refused(tmp_path: Path) -> None:
     assert environment(reading) == PythonSpec()
     assert [p.rule for p in named.problems] == ["outside"]
     assert named.spec is None
+
+
+PINS = {
+    "3.12\n": "3.12",
+    "# a note\n\n3.11.7\n3.12\n": "3.11.7",
+    "cpython-3.11": "3.11",
+    "3.8": ">=3.9",
+    "pypy3.10": ">=3.9",
+    "": ">=3.9",
+}
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_a_pyproject_takes_the_python_of_its_version_file(read: Read, pin: str) -> None:
+    table = "[project]\nname = 'x'\nrequires-python = '>=3.9'\n"
+    reading = read({"MLproject": "name: x\n", "pyproject.toml": table, ".python-version": pin})
+    asked = environment(reading)
+    assert asked.python == PINS[pin]
+    passed_over = asked.python == ">=3.9" and pin != ""
+    assert [p.rule for p in reading.problems] == ["python-version"] * passed_over
+    assert ".python-version" in reading.files
+
+
+def test_other_projects_have_no_version_file(read: Read) -> None:
+    files = {"MLproject": "name: x\n", "requirements.txt": "f\n", ".python-version": "3.8\n"}
+    assert environment(read(files)).python is None

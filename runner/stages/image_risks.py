@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from runner.documents.dockerfile import bases
 from runner.documents.image_reference import parsed
 from runner.errors import SpecError
+from runner.model.spec import Risk
 from runner.system.files import read
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from runner.model.spec import DockerSpec
 
 LOCK = "image-lock.json"
+
+
+def image_risks(project: str, spec: DockerSpec) -> Iterator[Risk]:
+    """Yield a risk for each image that is named by a tag which nothing pins."""
+    for image, where in by_tag(project, spec):
+        yield Risk(
+            severity="high", rule="image-by-tag", where=where,
+            message=f"the image {image!r} is named by a tag, which may move",
+            fix=f"runproj lock, or name it {pinned_form(image)}",
+        )  # fmt: skip
 
 
 def by_tag(project: str, spec: DockerSpec) -> Iterator[tuple[str, str]]:
