@@ -68,10 +68,22 @@ def lock(draft: Draft, services: Services) -> EnvironmentLock:
         name=draft.spec.name,
         commit=draft.tree.provenance.commit,
         build_image=request.build_image,
+        files=built_of(draft.spec.environment, draft.tree, services, always=request.build_image),
     )
     if draft.is_dated_by_commit and not asked.recorded:
         return lock_of_commit(asked, draft.tree, draft.builder, services)
     return services.builder(draft.builder).lock(asked)
+
+
+def built_of(
+    spec: EnvironmentSpec, tree: WorkingTree, services: Services, *, always: bool = False
+) -> tuple[str, ...] | None:
+    """Return the files that an image is built of: those that are recorded. None: none is built."""
+    if not isinstance(spec, DockerSpec) or not (spec.is_built or always):
+        return None
+    from runner.system.snapshot import project_files
+
+    return project_files(tree, services.environ)
 
 
 def _asked(draft: Draft) -> EnvironmentSpec:
