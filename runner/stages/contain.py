@@ -87,7 +87,10 @@ class Containment:
         def value(found: re.Match[str]) -> str:
             name = found[1] or found[2]
             if name not in self._environ:
-                raise SpecError(f"the volume {text!r} needs the variable {name!r}, which is unset")
+                raise SpecError(
+                    f"the volume {text!r} needs the variable {name!r}, which is unset",
+                    hint=f"export {name}=...",
+                )
             return self._environ[name]
 
         expanded = VARIABLE.sub(value, source)
@@ -246,7 +249,10 @@ def _copied(spec: DockerSpec, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def _directory(given: str | None) -> str | None:
     if given is not None and not given.startswith("/"):
-        raise UsageError(f"-A workdir={given!r} is no absolute path in the container")
+        raise UsageError(
+            f"-A workdir={given!r} is no absolute path in the container",
+            hint=f"for example -A workdir={CODE}",
+        )
     return given
 
 
