@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from docker_projects import until
 
+from runner.backends.containers import this_place
 from tests.backends.containers.conftest import containers_of
 
 if TYPE_CHECKING:
@@ -117,8 +118,10 @@ def test_the_doctor_removes_containers_whose_jobs_are_gone(
 ) -> None:
     gone = {"runproj.run_id": "gone", "runproj.job": str(home / "jobs" / "gone")}
     made = engine.containers.create(
-        sh_image, "sleep 100", labels={**gone, "runproj.host": os.uname().nodename}
+        sh_image, "sleep 100", labels={**gone, "runproj.host": this_place()}
     )
+    somebody = {**gone, "runproj.job": "/somebody/elses", "runproj.host": f"{this_place()}0"}
+    other = engine.containers.create(sh_image, "sleep 100", labels=somebody)
 
     looked = project.tool("doctor", "--dry-run")
     assert containers_of(engine, home) == [made.id]
@@ -128,6 +131,7 @@ def test_the_doctor_removes_containers_whose_jobs_are_gone(
     assert short in looked.stdout + looked.stderr
     assert short in cured.stdout + cured.stderr
     assert not containers_of(engine, home)
+    other.remove()  # it was left alone
 
 
 def test_an_engine_that_refuses_the_container(project: DockerProject) -> None:

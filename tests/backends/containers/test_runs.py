@@ -115,6 +115,12 @@ def test_output_keeps_its_streams_and_its_bytes(project: DockerProject) -> None:
     assert "err\n" in done.stderr
 
 
+def test_a_terminal_of_its_own(project: DockerProject) -> None:
+    done = project.go("test -t 1 && echo a terminal; exit 4", "-A", "t")
+
+    assert (done.exit_code, done.stdout) == (4, "a terminal\r\n")
+
+
 def test_volumes_belong_to_the_caller(project: DockerProject) -> None:
     (project.folder / "in put").mkdir()
     (project.folder / "in put" / "a").write_text("data\n")
