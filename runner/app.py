@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from runner.errors import StoreError
     from runner.model.project import RecordedSource
     from runner.model.server import ServerOptions
     from runner.model.tracking import TrackedRun
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     from runner.serving.accounts import Accounts
     from runner.serving.team_server import TeamServer
     from runner.settings import Settings
+    from runner.stores.spool import RunSpool
 
 MANAGERS = ("uv", "virtualenv", "rattler", "docker", "local")
 """The environment builders; ``local`` uses what the host has and builds nothing."""
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""For a server that is asked by the way, while somebody waits; a timeout that is set stays."""
 ON_REQUEST = ("conda", "mamba", "micromamba")
 """Environment builders that need an installed program, and are only used when asked for."""
 OFFLINE = {"UV_OFFLINE": "1", "CONDA_OFFLINE": "1"}
@@ -56,6 +60,7 @@ class Application:
         self.settings = settings
         self.reporter = reporter
         self._store: TrackingStore | None = None
+        self._shelter_of: Callable[[str], TrackingStore | None] | None = None
         self._others: list[TrackingStore] = []
 
     @property
@@ -134,10 +139,10 @@ class Application:
 
     @property
     def environments(self) -> EnvironmentCatalog:
-        """The environments that were built."""
-        from runner.environments.catalog import Catalog
+        """The environments and images that were built."""
+        from runner.environments.catalogs import Catalogs
 
-        return Catalog(home=self.home, environ=self.environ)
+        return Catalogs(home=self.home, environ=self.environ)
 
     @property
     def lock_mixer(self) -> LockMixer:
@@ -167,24 +172,72 @@ class Application:
             return LocalBackend(environ=self.environ)
         raise UsageError(f"no backend named {name!r}", hint="the only backend so far is 'local'")
 
+    def sampling(self, wanted: bool | None) -> float:  # noqa: FBT001 - what a request says
+        """Return the seconds between two samples of the machine, 0 for none."""
+        from runner.settings import sampling
+
+        return sampling(self.environ, wanted)
+
     @property
     def store(self) -> TrackingStore:
         """The tracking store, opened at the first use."""
         if self._store is None:
-            from runner.stores.opening import open_store
+            uri = self.settings.tracking_uri
+            if uri and uri.startswith(SERVERS) and not self.settings.require_tracking:
+                self._store = self._spooling(uri)
+            else:
+                from runner.stores.opening import open_store
 
-            self._store = open_store(
-                self.settings.tracking_uri,
-                directory=self.settings.directory,
-                environ=self.environ,
-            )
+                self._store = open_store(
+                    uri, directory=self.settings.directory, environ=self.environ
+                )
         return self._store
 
-    def opened(self, uri: str) -> TrackingStore:
-        """Open another store, as it is; it is the caller's to close."""
+    def _spooling(self, uri: str) -> TrackingStore:
+        from runner.stores.spooling import SpoolingStore
+
+        store = SpoolingStore(
+            uri,
+            directory=self.settings.directory,
+            environ=self.environ,
+            spool=self.spool,
+            tell=self._tell_of_failure,
+        )
+        self._shelter_of = store.shelter_of
+        return store
+
+    def _tell_of_failure(self, error: StoreError) -> None:
+        from runner.model.event import Warned
+        from runner.model.spec import Problem
+
+        problem = Problem(
+            severity="warning",
+            rule="tracking-unavailable",
+            message=f"{error.message}; the run goes on and is recorded on this machine",
+            hint="'runproj sync' delivers it when the server is back",
+        )
+        self.reporter.report(Warned(problem=problem))
+
+    @property
+    def spool(self) -> RunSpool:
+        """What waits to be delivered to tracking servers."""
+        from runner.stores.spool import RunSpool
+
+        return RunSpool(self.settings.spool)
+
+    def opened(self, uri: str, *, patient: bool = True) -> TrackingStore:
+        """Open another store, with our credentials if it is ours; the caller closes it."""
+        from runner.redaction import without_credentials
         from runner.stores.opening import open_store
 
-        return open_store(uri, directory=self.settings.directory, environ=self.environ)
+        ours = self.settings.tracking_uri
+        if ours and without_credentials(ours) == uri:
+            uri = ours
+        environ = self._shown_to(uri)
+        if not patient:
+            timeout = {k: v for k, v in environ.items() if k == "MLFLOW_HTTP_REQUEST_TIMEOUT"}
+            environ = {**environ, **IMPATIENT, **timeout}
+        return open_store(uri, directory=self.settings.directory, environ=environ)
 
     def store_at(self, uri: str) -> TrackingStore:
         """Open another store, which may turn out to be the same one.
@@ -197,12 +250,17 @@ class Application:
             return self.store
         from runner.stores.opening import open_store
 
-        environ = self.environ
-        if self.store.uri.startswith(SERVERS):
-            environ = {k: v for k, v in environ.items() if k not in CREDENTIALS}
+        environ = self._shown_to(uri)
         other = open_store(uri, directory=self.settings.directory, environ=environ)
         self._others.append(other)
         return other
+
+    def _shown_to(self, uri: str) -> Mapping[str, str]:
+        """Return our variables, without credentials that are meant for another server."""
+        ours = self.settings.tracking_uri or ""
+        if not ours.startswith(SERVERS) or ours == uri:
+            return self.environ
+        return {k: v for k, v in self.environ.items() if k not in CREDENTIALS}
 
     def close(self) -> None:
         """Let go of the stores that were opened: a database is one file again."""
@@ -217,11 +275,15 @@ class Application:
 
     def endpoint(self, run: TrackedRun) -> Endpoint | None:
         """Bind an endpoint for a run's command; None when the store is a server itself."""
-        if self.store.uri.startswith(SERVERS):
-            return None
+        store = self.store
+        if store.uri.startswith(SERVERS):
+            spooled = self._shelter_of(run.run_id) if self._shelter_of else None
+            if spooled is None:
+                return None
+            store = spooled
         from runner.serving.endpoint import LoopbackEndpoint
 
-        return LoopbackEndpoint(store=self.store, run=run, environ=self.environ)
+        return LoopbackEndpoint(store=store, run=run, environ=self.environ)
 
     def team_server(self, options: ServerOptions) -> TeamServer:
         """Bind a server for a team on the store."""

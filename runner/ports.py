@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RegisteredModel,
         RunPage,
         RunSearch,
+        Spooled,
         TrackedRun,
     )
     from runner.model.value import RunId
@@ -102,11 +103,13 @@ class ProjectLocks(Protocol):
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock:
         """Make a new lock; versions of the old one are kept where they fit, unless ``upgrade``.
 
         ``update`` are packages whose versions are not kept. ``platforms`` are conda's names of
-        those to lock for; without any those of the old lock, else this machine's.
+        those to lock for; without any those of the old lock, else this machine's. ``manager`` is
+        who solves for a conda environment, when it is not Runproj itself.
 
         Raises:
             EnvError: Nothing fits.
@@ -488,6 +491,35 @@ class SearchableStore(Protocol):
         """
 
 
+class Held(Protocol):
+    """A lock that may be taken."""
+
+    def acquire(self, *, blocking: bool) -> bool:
+        """Take the lock; False when it is taken and we were not to wait."""
+
+    def release(self) -> None:
+        """Let go."""
+
+
+class Spool(Protocol):
+    """What waits on this machine to be delivered to tracking servers."""
+
+    def waits_for(self, uri: str) -> bool:
+        """Whether there may be something to be delivered to a server."""
+
+    def entries(self, uri: str | None = None) -> tuple[Spooled, ...]:
+        """Return all that waits, for one server or for all of them, the oldest first."""
+
+    def open(self, entry: Spooled) -> TrackingStore:
+        """Open the store that holds a run; it is the caller's to close."""
+
+    def lock(self, entry: Spooled) -> Held:
+        """Return the lock of whoever delivers a run, not taken yet."""
+
+    def remove(self, entry: Spooled) -> None:
+        """Forget a run that was delivered; the caller holds its lock."""
+
+
 class Endpoint(Protocol):
     """MLflow's REST API on a loopback socket, for the command of one run."""
 
@@ -541,9 +573,22 @@ class Services(Protocol):
     def backend(self, name: str) -> Backend:
         """Return one backend; UsageError when there is none of that name."""
 
+    def sampling(self, wanted: bool | None) -> float:  # noqa: FBT001 - what a request says
+        """Return the seconds between two samples of the machine, 0 when there are to be none."""
+
     @property
     def store(self) -> TrackingStore:
         """The tracking store, opened."""
+
+    @property
+    def spool(self) -> Spool:
+        """What waits to be delivered to tracking servers."""
+
+    def opened(self, uri: str, *, patient: bool = True) -> TrackingStore:
+        """Open another store, with our credentials if it is ours; the caller closes it.
+
+        Without patience a server that does not answer at once is given up.
+        """
 
     @property
     def tracking_uri(self) -> str:

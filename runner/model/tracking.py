@@ -70,6 +70,19 @@ class RunSearch(Value):
     limit: int
 
 
+class Spooled(Value):
+    """A run, or the rest of one, that waits on this machine for its tracking server.
+
+    ``on_server`` says that the server made the run, under this id; ``path`` is its folder.
+    """
+
+    run_id: RunId
+    tracking_uri: str
+    on_server: bool
+    created: int
+    path: str
+
+
 class Dataset(Value):
     """Data that a run read. ``source``, ``schema`` and ``profile`` are JSON texts."""
 

@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from runner.ports import RunHandle, Services, TrackingStore
 
     State: TypeAlias = Literal[
-        "under-way", "unfollowed", "elsewhere", "closed", "undelivered", "removed", "emptied"
+        "under-way",
+        "unfollowed",
+        "elsewhere",
+        "closed",
+        "delivered",
+        "undelivered",
+        "removed",
+        "emptied",
     ]
 
 TRASH_AGE = 3600.0
@@ -45,7 +52,8 @@ class Finding(Value):
 
     ``subject`` is a run's id or a path. States: ``under-way`` (its owner lives), ``unfollowed``
     (it runs on without an owner), ``elsewhere`` (another machine's), ``closed`` (the record has
-    its end now), ``undelivered`` (it could not be closed), ``removed`` and ``emptied`` (litter).
+    its end now), ``delivered`` (the server has it now), ``undelivered`` (it could not be closed,
+    or the server not be told), ``removed`` and ``emptied`` (litter).
     """
 
     state: State
@@ -82,6 +90,7 @@ def repair(
         path = job_path(services.home, only)
         return (_tended(path, services, opened, cure),) if os.path.isdir(path) else ()
     findings = [_tended(path, services, opened, cure) for path in _job_folders(services.home)]
+    findings += _spooled(services, cure)
     findings += _runs_without_job(services, cure)
     findings += _leftovers(services, cure)
     findings += _idle_trees(services.home, cure)
@@ -159,6 +168,22 @@ def _closed(
         close(store, run_id, outcome, job=folder)
     detail = outcome.detail or "it finished"
     return Finding(state="closed", subject=run_id, detail=detail, status=outcome.status)
+
+
+def _spooled(services: Services, cure: Cure) -> Iterator[Finding]:
+    """Deliver what tracking servers could not take."""
+    from runner.pipeline.delivery import deliver
+
+    for delivery in deliver(services, dry_run=cure.dry_run, patient=False):
+        match delivery.state:
+            case "delivered":
+                detail = f"to {delivery.tracking_uri} as {delivery.delivered_as}"
+                yield Finding(state="delivered", subject=delivery.run_id, detail=detail)
+            case "undelivered" | "waiting":
+                detail = delivery.detail or f"waits for {delivery.tracking_uri}"
+                yield Finding(state="undelivered", subject=delivery.run_id, detail=detail)
+            case "under-way":
+                continue
 
 
 def _runs_without_job(services: Services, cure: Cure) -> Iterator[Finding]:

@@ -15,14 +15,12 @@ from runner.model.value import Value
 from runner.pipeline.origins import COPIED_FROM, model_origin_of, origin_of, translated
 from runner.pipeline.transfer import (
     RUN_NAME_TAG,
-    Scope,
-    chosen,
     every_run,
     listed,
     name_of,
     point,
 )
-from runner.pipeline.transfer_registry import number_of, plain, replaced
+from runner.pipeline.transfer_registry import plain, replaced, version_origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from runner.codec import JSON
     from runner.model.tracking import Experiment, Lineage, LoggedModel, TrackedRun
     from runner.model.value import Digest
+    from runner.pipeline.transfer import Scope
     from runner.ports import Artifacts, TrackingStore
 
     Parts = dict[str, Digest]
@@ -79,12 +78,11 @@ def contents(
     ``only`` leaves out what is named otherwise.
     """
     reading = Reading(store)
-    there = {e.name for e in store.experiments() if e.lifecycle == "active"}
-    names = there & set(scope.experiments) if scope.experiments else there
     experiments = [
         experiment
-        for experiment in (chosen(store, Scope(experiments=tuple(names))) if names else ())
-        if only is None or f"experiment {experiment.name}" in only
+        for experiment in store.experiments()
+        if (not scope.experiments or experiment.name in scope.experiments)
+        and (only is None or f"experiment {experiment.name}" in only)
     ]
     reading.learn([experiment.experiment_id for experiment in experiments])
     things = [thing for experiment in experiments for thing in reading.things(experiment)]
@@ -116,7 +114,13 @@ class Reading:
 
     def things(self, experiment: Experiment) -> Iterator[tuple[str, Callable[[], Parts]]]:
         """Yield what an experiment holds by name, with what reads it."""
-        yield f"experiment {experiment.name}", lambda: {"tags": digest(document(experiment.tags))}
+        yield (
+            f"experiment {experiment.name}",
+            lambda: {
+                "tags": digest(document(experiment.tags)),
+                "lifecycle": digest(experiment.lifecycle),
+            },
+        )
         for run in every_run(self._store, experiment.experiment_id):
             yield f"run {self.ids[run.run_id]}", partial(self.run, run, experiment.name)
         for model in self.models([experiment.experiment_id]):
@@ -176,8 +180,8 @@ class Reading:
         registry = self._store.registry_store
         for model in registry.registered_models() if registry else ():
             versions = registry.versions(model.name) if registry else ()
-            numbers = {version.version: number_of(version) for version in versions}
-            aliases = {alias: numbers.get(n, n) for alias, n in model.aliases.items()}
+            numbers = {version.version: version_origin(version) for version in versions}
+            aliases = {alias: numbers.get(n, str(n)) for alias, n in model.aliases.items()}
             yield (
                 f"registered model {model.name}",
                 {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from runner.errors import StoreError, StoreUnavailableError, UsageError
 from runner.model.event import Progress
+from runner.model.run import ENDED
 from runner.model.tracking import Lineage, ModelOutput
 from runner.model.value import EMPTY, RunId, Value, changed
 from runner.pipeline.origins import (
@@ -32,6 +33,8 @@ UNFINISHED = "SCHEDULED"
 """What a run says whose data are still on their way; nobody takes it for lost or done."""
 OUT_OF_REACH = "NOT_IMPLEMENTED"
 RUN_NAME_TAG = "mlflow.runName"
+DONE = "done"
+"""Stands for a deleted experiment that is deleted in the target, too."""
 LARGEST = 1.7976931348623157e308
 
 
@@ -104,37 +107,48 @@ def transfer(
 
 
 def chosen(store: TrackingStore, scope: Scope) -> tuple[Experiment, ...]:
-    """Return the experiments of a scope that are not deleted, oldest first.
+    """Return the experiments of a scope, oldest first; deleted ones only where all are meant.
 
     Raises:
         UsageError: There is no experiment of a name.
     """
-    there = [e for e in store.experiments() if e.lifecycle == "active"]
-    names = {experiment.name for experiment in there}
+    there = store.experiments()
+    names = {experiment.name for experiment in there if experiment.lifecycle == "active"}
     for name in scope.experiments:
         if name not in names:
             raise UsageError(
                 f"there is no experiment named {name!r} in {store.uri}",
                 hint=f"there are: {', '.join(sorted(names))}",
             )
-    wanted = scope.experiments or names
-    return tuple(experiment for experiment in there if experiment.name in wanted)
+    if not scope.experiments:
+        return there
+    return tuple(experiment for experiment in there if experiment.name in scope.experiments)
 
 
 class Transfer:
-    """One copy under way: which ids have become which, and what is left to be linked."""
+    """One copy under way: which ids have become which, and what is left to be linked.
+
+    ``mark`` is the tag for the origins of runs and models in a target that chooses ids itself.
+    """
 
     def __init__(
-        self, source: TrackingStore, target: TrackingStore, tally: Tally, *, dry_run: bool = False
+        self,
+        source: TrackingStore,
+        target: TrackingStore,
+        tally: Tally,
+        *,
+        mark: str = COPIED_FROM,
+        dry_run: bool = False,
     ) -> None:
         self.source = source
         self.target = target
         self.tally = tally
         self.ids: dict[str, str] = {}
-        self.places: dict[str, str] = {}
+        self._mark = mark
         self._dry_run = dry_run
         self._open: list[tuple[RunId, RunId, bool]] = []
         self._unlinked: dict[RunId, dict[str, str]] = {}
+        self._ending: list[str] = []
         self._models: list[tuple[LoggedModel, LoggedModel]] = []
         self._source_models = source.model_store
         self._target_models = target.model_store
@@ -142,6 +156,8 @@ class Transfer:
     def experiment(self, experiment: Experiment, reporter: Reporter) -> None:
         """Copy one experiment with its runs and models; what they refer to is linked later."""
         place = self._place(experiment)
+        if place == DONE:
+            return
         ids = [run.run_id for run in every_run(self.source, experiment.experiment_id)]
         for number, run_id in enumerate(reversed(ids), 1):
             reporter.report(Progress(line=f"{experiment.name}: run {number} of {len(ids)}"))
@@ -153,7 +169,7 @@ class Transfer:
         for model in reversed(models.models([experiment.experiment_id]) if models else ()):
             reporter.report(Progress(line=f"{experiment.name}: model {model.name}"))
             try:
-                self._model(model, place)
+                self.model(model, place)
             except StoreError as error:
                 self.tally.trouble(f"logged model {model.model_id}", error)
 
@@ -165,19 +181,23 @@ class Transfer:
             if self._dry_run:
                 return None
             there = self.target.create_experiment(experiment.name, tags=experiment.tags)
+        if there.lifecycle != "active" and experiment.lifecycle != "active":
+            return DONE  # deleting comes last
         if there.lifecycle != "active":
             raise StoreError(
                 f"the experiment {experiment.name!r} is deleted in {self.target.uri}",
                 hint="restore it there, or rename one of the two",
             )
+        if experiment.lifecycle != "active":
+            self._ending.append(there.experiment_id)
         return there.experiment_id
 
     # ------------------------------------------------------------------------------------ runs
 
-    def run(self, run: TrackedRun, place: str | None, *, known: RunId | None = None) -> RunId:
-        """Copy one run with its files; ``known`` is its id in the target, where that is known."""
+    def run(self, run: TrackedRun, place: str | None) -> RunId:
+        """Copy one run with its files; return its id in the target."""
         origin = origin_of(self.source, run)
-        there = self.target.run(known) if known else self._copy_of(origin, place)
+        there = self._copy_of(origin, place)
         self.tally.count("runs", new=there is None)
         if self._dry_run or place is None:
             return RunId(origin)
@@ -189,14 +209,9 @@ class Transfer:
             return made.run_id
         if made.lifecycle == "deleted":
             self.target.restore_run(made.run_id)
-        self._log(run, made, fresh=there is None)
+        self._log(run, made, self.tags(run.tags, origin), fresh=there is None)
         if files:
-            subject = f"run {run.run_id}"
-            there_files, here_files = self.target.artifacts(made), self.source.artifacts(run)
-            try:
-                self.files(here_files, there_files, files)
-            except StoreError as error:
-                self.tally.trouble(subject, error)
+            self._files(run, made, files)
         if (made.status, made.ended, made.name) != (run.status, run.ended, name_of(run)):
             self.target.update_run(
                 made.run_id, status=run.status, ended=run.ended, name=name_of(run)
@@ -204,11 +219,20 @@ class Transfer:
         self._open.append((run.run_id, made.run_id, run.lifecycle == "deleted"))
         return made.run_id
 
+    def merge(self, run: TrackedRun, made: TrackedRun) -> None:
+        """Add what is known of a run here to the same run there; what is said here counts."""
+        self.ids[run.run_id] = made.run_id
+        self._log(run, made, {k: translated(v, self.ids) for k, v in run.tags.items()}, fresh=False)
+        self._files(run, made, listed(self.source.artifacts(run)) or (), again=True)
+        if run.status in ENDED:
+            self.target.update_run(made.run_id, status=run.status, ended=run.ended)
+        self._open.append((run.run_id, made.run_id, False))
+
     def _copy_of(self, origin: str, place: str | None) -> TrackedRun | None:
         if place is None:
             return None
         if self.target.own_ids:
-            return self.target.own_ids.run_tagged(place, COPIED_FROM, origin)
+            return self.target.own_ids.run_tagged(place, self._mark, origin)
         try:
             return self.target.run(RunId(origin))
         except StoreError as error:
@@ -236,15 +260,15 @@ class Transfer:
         """Return tags for the target: with its ids, and with the origin where ids change."""
         found = {k: translated(v, self.ids) for k, v in tags.items() if k != COPIED_FROM}
         if self.target.own_ids:
-            found[COPIED_FROM] = origin
+            found[self._mark] = origin
         return found
 
-    def _log(self, run: TrackedRun, made: TrackedRun, *, fresh: bool) -> None:
+    def _log(
+        self, run: TrackedRun, made: TrackedRun, tags: Mapping[str, str], *, fresh: bool
+    ) -> None:
         """Write what the copy has not yet."""
         known = made if fresh else self.target.run(made.run_id)
-        tags = self.tags(run.tags, origin_of(self.source, run))
-        tags.pop(RUN_NAME_TAG, None)
-        new_tags = {k: v for k, v in tags.items() if known.tags.get(k) != v}
+        new_tags = {k: v for k, v in tags.items() if known.tags.get(k) != v and k != RUN_NAME_TAG}
         params = {k: v for k, v in run.params.items() if k not in known.params}
         metrics: list[Metric] = []
         for key in run.metrics:
@@ -264,9 +288,20 @@ class Transfer:
     def _known(self, run_id: RunId, key: str) -> dict[tuple[object, ...], bool]:
         return {point(metric): True for metric in self.target.history(run_id, key)}
 
-    def files(self, here: Artifacts, there: Artifacts, files: Sequence[Artifact]) -> None:
-        """Copy the files that are not there in the same size."""
-        sizes = {artifact.path: artifact.size for artifact in there.list()}
+    def _files(
+        self, run: TrackedRun, made: TrackedRun, files: Sequence[Artifact], *, again: bool = False
+    ) -> None:
+        here, there = self.source.artifacts(run), self.target.artifacts(made)
+        try:
+            self.files(here, there, files, again=again)
+        except StoreError as error:
+            self.tally.trouble(f"run {run.run_id}", error)
+
+    def files(
+        self, here: Artifacts, there: Artifacts, files: Sequence[Artifact], *, again: bool = False
+    ) -> None:
+        """Copy the files that are not there in the same size; ``again`` copies all of them."""
+        sizes = {} if again else {artifact.path: artifact.size for artifact in there.list()}
         for artifact in files:
             if sizes.get(artifact.path) == artifact.size:
                 continue
@@ -277,7 +312,8 @@ class Transfer:
 
     # ----------------------------------------------------------------------------------- models
 
-    def _model(self, model: LoggedModel, place: str | None) -> None:
+    def model(self, model: LoggedModel, place: str | None) -> None:
+        """Copy one logged model with its files."""
         target = self._target_models
         if target is None or self._source_models is None:
             raise too_old(self.target, "logged models")
@@ -312,7 +348,7 @@ class Transfer:
         if place is None or self._target_models is None:
             return None
         if self.target.own_ids:
-            return self.target.own_ids.model_tagged(place, COPIED_FROM, origin)
+            return self.target.own_ids.model_tagged(place, self._mark, origin)
         try:
             return self._target_models.model(origin)
         except StoreError as error:
@@ -339,6 +375,9 @@ class Transfer:
         for model, copy in self._models:
             self._link_metrics(model, copy)
         self._models.clear()
+        for experiment_id in self._ending:
+            self.target.delete_experiment(experiment_id)
+        self._ending.clear()
 
     def _link_lineage(self, run_id: RunId, made: RunId) -> None:
         here, there = self.source.lineage_store, self.target.lineage_store

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from runner.ports import RegistryStore, TrackingStore
 
 
+PLACEHOLDER = "placeholder"
+"""The origin of versions that are made and deleted so that the next one gets its number."""
+
+
 def transfer_registry(copying: Transfer, *, dry_run: bool) -> None:
     """Copy what is registered. A copied version names the number that it had in a tag."""
     here, there = copying.source.registry_store, copying.target.registry_store
@@ -50,12 +54,17 @@ def _versions(
     made: RegisteredModel,
     places: Places,
 ) -> None:
-    copies = {number_of(version): version for version in there.versions(model.name)}
+    copies: dict[str, ModelVersion] = {}
+    for version in there.versions(model.name):
+        tagged = version.tags.get(COPIED_FROM, "")
+        if tagged == PLACEHOLDER:  # of a copy that was killed
+            there.delete_version(model.name, version.version)
+        elif tagged:
+            copies[tagged] = version
     for version in here.versions(model.name):
-        number = number_of(version)
-        copy = copies.get(number)
+        copy = copies.get(version_origin(version))
         if copy is None:
-            copy = there.create_version(places.moved(version))
+            copy = _numbered(there, version, places)
         if (copy.stage, copy.description) != (version.stage, version.description):
             wanted = changed(copy, stage=version.stage, description=version.description)
             copy = there.update_version(changed(wanted, updated=version.updated))
@@ -64,10 +73,25 @@ def _versions(
                 there.set_alias(model.name, alias, copy.version)
 
 
-def number_of(version: ModelVersion) -> int:
-    """Return the number that a version had first."""
-    tagged = version.tags.get(COPIED_FROM, "")
-    return int(tagged) if tagged.isdecimal() else version.version
+def _numbered(there: RegistryStore, version: ModelVersion, places: Places) -> ModelVersion:
+    """Add a version, under its own number unless that is taken: numbers are never given again."""
+    number = int(version_origin(version).partition("@")[0])
+    moved = places.moved(version)
+    tag = {COPIED_FROM: PLACEHOLDER}
+    while True:
+        last = max((v.version for v in there.versions(version.name)), default=0)
+        if last + 1 >= number:
+            break
+        empty = there.create_version(changed(moved, stage="None", description="", tags=tag))
+        there.delete_version(version.name, empty.version)
+        if empty.version + 1 >= number:
+            break
+    return there.create_version(moved)
+
+
+def version_origin(version: ModelVersion) -> str:
+    """Return the number that a version had first, and when it was made: no two have both."""
+    return version.tags.get(COPIED_FROM) or f"{version.version}@{version.created}"
 
 
 class Places:
@@ -84,7 +108,7 @@ class Places:
             source=self._place(version.source),
             location=self._place(version.location),
             run_id=self._ids.get(version.run_id, version.run_id),
-            tags={**version.tags, COPIED_FROM: str(number_of(version))},
+            tags={**version.tags, COPIED_FROM: version_origin(version)},
         )
 
     def _place(self, uri: str) -> str:

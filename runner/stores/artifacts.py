@@ -38,10 +38,12 @@ class FolderArtifacts:
     """Artifacts in a local folder, which is made with the first file.
 
     Symbolic links below the folder are refused when they lead out of it, and never listed then.
+    With ``durable`` a file that was put is synced to the disk.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, durable: bool = False) -> None:
         self._root = root
+        self._durable = durable
 
     def folder(self) -> str:
         """Return the folder; the caller makes it when it is not there."""
@@ -64,6 +66,9 @@ class FolderArtifacts:
             with os.fdopen(os.open(partial, flags, 0o666), "wb") as file:
                 for chunk in _chunks(content):
                     file.write(chunk)
+                if self._durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(partial, target)
         except OSError as error:
             _discard(partial)

@@ -53,9 +53,10 @@ class Database:
     transactions are short, and the file has one writer at a time anyway.
     """
 
-    def __init__(self, path: str, artifact_root: str) -> None:
+    def __init__(self, path: str, artifact_root: str, *, durable: bool = False) -> None:
         self.path = path
         self._artifact_root = artifact_root
+        self._durable = durable
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._empty: sqlite3.Connection | None = None
@@ -70,7 +71,7 @@ class Database:
 
     def writing(self, *, durable: bool = False) -> Transaction:
         """Begin a transaction that writes; a ``durable`` one survives a power cut at once."""
-        return Transaction(self, writes=True, durable=durable)
+        return Transaction(self, writes=True, durable=durable or self._durable)
 
     def acquire(self, *, writes: bool, durable: bool) -> sqlite3.Connection:
         """Take the lock and begin; ``release`` must follow unless this raises."""

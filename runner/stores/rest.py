@@ -35,11 +35,19 @@ class RestStore:
     """Runs on an MLflow tracking server; see ``runner.ports.TrackingStore``.
 
     ``directory`` is what relative artifact paths of the server are relative to, ``environ`` holds
-    credentials and certificates under MLflow's names.
+    credentials and certificates under MLflow's names. A request that failed is not repeated
+    after ``patience`` seconds.
     """
 
-    def __init__(self, url: str, *, directory: str, environ: Mapping[str, str]) -> None:
-        self._server = Server(url, environ)
+    def __init__(
+        self,
+        url: str,
+        *,
+        directory: str,
+        environ: Mapping[str, str],
+        patience: float = float("inf"),
+    ) -> None:
+        self._server = Server(url, environ, patience=patience)
         self._directory = directory
         self._made: dict[str, TrackedRun] = {}
         self._keeps_models: bool | None = None

@@ -8,6 +8,7 @@ from runner.stores import rules, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from runner.codec import JSON
@@ -53,11 +54,36 @@ class RestRegistry:
             if not page:
                 return tuple(self.registered_model(name) for name in sorted(names))
 
+    def update_registered_model(self, model: RegisteredModel) -> RegisteredModel:
+        """Write the description anew."""
+        document: dict[str, JSON] = {"name": model.name, "description": model.description}
+        return _model(self._server.patch(f"{MODELS}/update", document)["registered_model"])
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """Give a model and its versions another name."""
+        rules.check_registered_name(new_name)
+        document: dict[str, JSON] = {"name": name, "new_name": new_name}
+        answer = self._server.post(f"{MODELS}/rename", document, repeatable=False)
+        return _model(answer["registered_model"])
+
+    def delete_registered_model(self, name: str) -> None:
+        """Forget a name with all its versions."""
+        self._server.delete(f"{MODELS}/delete", {"name": name})
+
+    def tag_registered_model(self, name: str, tags: Mapping[str, str | None]) -> None:
+        """Add or replace tags; None takes one away."""
+        self._tag(MODELS, {"name": name}, tags, self.registered_model(name).tags)
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let an alias name a version."""
         rules.check_alias(alias)
         document: dict[str, JSON] = {"name": name, "alias": alias, "version": str(version)}
         self._server.post(f"{MODELS}/alias", document)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; no error when it is not there."""
+        if alias in self.registered_model(name).aliases:
+            self._server.delete(f"{MODELS}/alias", {"name": name, "alias": alias})
 
     def create_version(self, version: ModelVersion) -> ModelVersion:
         """Add a version under the next number."""
@@ -105,6 +131,31 @@ class RestRegistry:
         answer = self._server.patch(f"{VERSIONS}/update", document)
         there = _version(answer["model_version"])
         return there if there.stage == version.stage else self._move(there, version.stage)
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Forget a version and the aliases that name it."""
+        self._server.delete(f"{VERSIONS}/delete", {"name": name, "version": str(version)})
+
+    def tag_version(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Add or replace tags of a version; None takes one away."""
+        number = str(version)
+        found = self._server.get(f"{VERSIONS}/get", name=name, version=number)
+        there = _version(found["model_version"]).tags
+        self._tag(VERSIONS, {"name": name, "version": number}, tags, there)
+
+    def _tag(
+        self,
+        kind: str,
+        named: Mapping[str, JSON],
+        tags: Mapping[str, str | None],
+        there: Mapping[str, str],
+    ) -> None:
+        for key, value in tags.items():
+            if value is not None:
+                document = {**named, "key": key, "value": rules.storable(value)}
+                self._server.post(f"{kind}/set-tag", document)
+            elif key in there:
+                self._server.delete(f"{kind}/delete-tag", {**named, "key": key})
 
     def _move(self, version: ModelVersion, stage: str) -> ModelVersion:
         document: dict[str, JSON] = {

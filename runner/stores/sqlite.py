@@ -32,12 +32,16 @@ if TYPE_CHECKING:
 
 
 class SqliteStore:
-    """Runs in an ``mlflow.db``. ``path`` is absolute; see ``runner.ports.TrackingStore``."""
+    """Runs in an ``mlflow.db``. ``path`` is absolute; see ``runner.ports.TrackingStore``.
 
-    def __init__(self, path: str) -> None:
+    With ``durable`` every write is synced to the disk, not only ends of runs.
+    """
+
+    def __init__(self, path: str, *, durable: bool = False) -> None:
+        self._durable = durable
         self._folder = os.path.dirname(path)
         self._artifact_root = os.path.join(self._folder, "mlruns")
-        self._database = Database(path, self._artifact_root)
+        self._database = Database(path, self._artifact_root, durable=durable)
 
     @property
     def uri(self) -> str:
@@ -331,12 +335,16 @@ class SqliteStore:
         if folder is not None and not os.path.isdir(folder):
             beside = os.path.join(self._artifact_root, run.experiment_id, run.run_id, "artifacts")
             if os.path.isdir(beside):
-                return FolderArtifacts(beside)
+                return FolderArtifacts(beside, durable=self._durable)
         return self._files(run.artifact_uri)
 
     def _files(self, uri: str) -> Artifacts:
         folder = self._local(uri)
-        return UnreachableArtifacts(uri) if folder is None else FolderArtifacts(folder)
+        return (
+            UnreachableArtifacts(uri)
+            if folder is None
+            else FolderArtifacts(folder, durable=self._durable)
+        )
 
     def _local(self, uri: str) -> str | None:
         """Return the folder of an artifact URI.

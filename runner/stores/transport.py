@@ -57,7 +57,10 @@ class Request(Value):
 class Server:
     """A server's address and how to speak to it; threads take turns."""
 
-    def __init__(self, url: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, url: str, environ: Mapping[str, str], *, patience: float = float("inf")
+    ) -> None:
+        self._patience = patience
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -103,9 +106,10 @@ class Server:
         body = json.dumps(document).encode()
         return self._json(Request(method="PATCH", path=_API + path, body=body))
 
-    def delete(self, path: str) -> None:
-        """Ask for a deletion."""
-        self._json(Request(method="DELETE", path=f"{_API}{quote(path)}"))
+    def delete(self, path: str, document: Mapping[str, JSON] | None = None) -> None:
+        """Ask for a deletion; ``document`` says of what, where the path does not."""
+        body = json.dumps(document).encode() if document else None
+        self._json(Request(method="DELETE", path=f"{_API}{quote(path)}", body=body))
 
     def put_file(self, path: str, content: BinaryIO, size: int) -> None:
         """Upload a file of a known size; tried again from its beginning."""
@@ -171,11 +175,13 @@ class Server:
     def _repeated(self, send: Send, *, repeatable: bool) -> bytes:
         """Send until there is an answer, as often as is allowed and safe."""
         attempt = 0
+        last = time.monotonic() + self._patience
         while True:
             try:
                 return self._attempted(send, repeatable=repeatable)
             except _FailureError as failure:
-                if not failure.again or attempt >= self._retries:
+                over = attempt >= self._retries or time.monotonic() > last
+                if over or not failure.again:
                     raise failure.error from failure.__cause__
                 pause = self._pause * 2**attempt * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 time.sleep(min(max(pause, failure.pause), LONGEST_PAUSE))

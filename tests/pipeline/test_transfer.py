@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from libraries import CHILD, GONE, MODEL, PARENT, STEPS, fill, fresh
+from libraries import CHILD, GONE, MODEL, OLD, PARENT, STEPS, fill, fresh
 
 from runner.cli.output import SilentReporter
 from runner.errors import StoreError, UsageError
@@ -78,14 +78,14 @@ def test_everything_arrives(opened: Opened, source: str, target: str) -> None:
     fill(here)
     result = copied(here, there)
     assert result.problems == ()
-    assert result.made["runs"] == 3
+    assert result.made["runs"] == 4
     compared = compare(here, there, scope=ALL, whole=True)
     assert compared.differences == ()
     assert compared.digest == compared.other
-    assert compared.things == 2 + 3 + 1 + 1 + 2
+    assert compared.things == 3 + 4 + 1 + 1 + 3
     again = copied(here, there)
     assert again.made == {}
-    assert len(every_id(there)) == 3
+    assert len(every_id(there)) == 4
     assert compare(here, there, scope=ALL, whole=True).differences == ()
 
 
@@ -97,13 +97,16 @@ def test_a_journey_through_all_kinds_ends_where_it_began(opened: Opened) -> None
         assert copied(here, there).problems == ()
     first, last = (contents(store, ALL) for store in (stops[0], stops[-1]))
     assert first == last
-    assert sorted(every_id(stops[-1])) == [PARENT, CHILD, GONE]
+    assert sorted(every_id(stops[-1])) == [OLD, PARENT, CHILD, GONE]
     child = stops[-1].run(CHILD)
     assert child.tags["mlflow.parentRunId"] == PARENT
     assert COPIED_FROM not in child.tags
     assert len(stops[-1].history(PARENT, "loss")) == STEPS
     assert stops[-1].run(GONE).lifecycle == "deleted"
-    models = stops[-1].model_store
+    assert [e.lifecycle for e in stops[-1].experiments() if e.name == "old"] == ["deleted"]
+    registry, models = stops[-1].registry_store, stops[-1].model_store
+    assert registry
+    assert [v.version for v in registry.versions("Wine")] == [1, 2, 4]
     assert models
     assert models.model(MODEL).source_run_id == PARENT
 
@@ -126,7 +129,7 @@ def test_on_a_server_ids_inside_of_tags_and_sources_are_those_of_the_server(open
     assert models
     (model,) = models.models([parent.experiment_id])
     assert model.tags["of"] == parent.run_id
-    first, second = registry.versions("Wine")
+    first, second, _ = registry.versions("Wine")
     assert first.source == f"models:/{model.model_id}"
     assert second.source == f"{parent.artifact_uri}/a"
     assert second.run_id == parent.run_id
@@ -178,7 +181,7 @@ def test_a_dry_run_writes_nothing(opened: Opened, tmp_path: Path) -> None:
     fill(here)
     target = opened("sqlite:///new.db")
     result = transfer(here, target, reporter=SilentReporter(), dry_run=True)
-    assert result.made["runs"] == 3
+    assert result.made["runs"] == 4
     assert result.made["models"] == 1
     assert target.experiment_named("wine / größe") is None
     assert not (tmp_path / "mlruns").exists()
@@ -229,12 +232,12 @@ def test_a_copy_that_is_killed_is_finished_by_the_next(
         until(partial(_enough, there, stop, process))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert 4 <= copies(there) <= 28
+    assert 4 <= copies(there) <= 29
     process = command(runproj, "copy", here.uri, there.uri, cwd=tmp_path)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert "verified: " in output
-    assert len(every_id(there)) == 28
+    assert len(every_id(there)) == 29
     assert compare(here, there, scope=ALL, whole=True).differences == ()
 
 
@@ -261,8 +264,8 @@ def test_the_command_tells_and_exits_by_what_differs(
 ) -> None:
     fill(opened("files"))
     for arguments, code, words in (
-        (("copy", "--dry-run", "files", "sqlite:///two.db"), 0, "runs: 3 would be copied"),
-        (("copy", "files", "sqlite:///two.db"), 0, "verified: 9 things are the same, sha256:"),
+        (("copy", "--dry-run", "files", "sqlite:///two.db"), 0, "runs: 4 would be copied"),
+        (("copy", "files", "sqlite:///two.db"), 0, "verified: 12 things are the same, sha256:"),
         (("verify", "files", "sqlite:///two.db"), 0, "verified: "),
         (("verify", "-q", "files", "sqlite:///two.db"), 0, ""),
         (("verify", "files", "sqlite:///empty.db"), 1, "run " + PARENT + " is not in"),

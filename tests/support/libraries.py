@@ -23,6 +23,7 @@ from runner.model.value import RunId, changed
 if TYPE_CHECKING:
     from runner.ports import TrackingStore
 
+OLD = RunId("0" + "e" * 31)
 PARENT, CHILD, GONE = RunId("a" * 32), RunId("b" * 32), RunId("c" * 32)
 MODEL = "m-" + "d" * 32
 STEPS = 1100
@@ -67,6 +68,9 @@ def fill(store: TrackingStore) -> None:
     store.update_run(PARENT, status="FINISHED", ended=1_700_000_009_000)
     store.update_run(CHILD, status="KILLED", ended=1_700_000_009_500)
     store.delete_run(GONE)
+    old = store.create_experiment("old").experiment_id
+    store.create_run(fresh(OLD, experiment_id=old))
+    store.delete_experiment(old)
 
 
 def _measure(store: TrackingStore) -> None:
@@ -133,3 +137,7 @@ def _register(store: TrackingStore) -> None:
             )
         )
     registry.set_alias("Wine", "champion", 2)
+    last = registry.versions("Wine")[-1]
+    for _ in range(2):
+        registry.create_version(changed(last, stage="None", tags={}))
+    registry.delete_version("Wine", 3)

@@ -39,6 +39,8 @@ OWN_HELP = True
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options; those of ``mlflow run`` keep their names and meaning."""
+    from argparse import BooleanOptionalAction
+
     add = parser.add_argument
     parser.usage = "runproj run URI [OPTIONS]"
     add(
@@ -111,6 +113,11 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="URI",
         help="where to record: sqlite:///FILE, a directory, http(s)://SERVER",
     )
+    add(
+        "--require-tracking",
+        action="store_true",
+        help="fail when the tracking server cannot be had, instead of recording here for now",
+    )
     add("--timeout", metavar="TIME", help="end the command after so long: 90, 15m, 2h, 1d")
     add(
         "--as-of",
@@ -125,6 +132,11 @@ def arguments(parser: ArgumentParser) -> None:
     add("--refresh", action="store_true", help="resolve anew, whatever is remembered")
     add("--offline", action="store_true", help="fetch no packages: use those fetched before")
     add("--strict", action="store_true", help="treat warnings as errors")
+    add(
+        "--system-metrics",
+        action=BooleanOptionalAction,
+        help="sample processor, memory, disk, network and GPUs every 10 s (default: on)",
+    )
     add("--dry-run", action="store_true", help="show what would run, and run nothing")
     add(
         "--json",
@@ -144,7 +156,11 @@ def call(options: Namespace, console: Console) -> int:
     """Run the project; the exit code is the command's own."""
     if options.help:
         return _help(options, console)
-    found = settings(tracking_uri=options.tracking_uri, offline=options.offline)
+    found = settings(
+        tracking_uri=options.tracking_uri,
+        require_tracking=options.require_tracking,
+        offline=options.offline,
+    )
     request = request_of(options, found)
     services = Application(found, TerminalReporter(console))
     if options.dry_run:
@@ -213,6 +229,7 @@ def request_of(options: Namespace, found: Settings) -> RunRequest:
         tags={k: v or "" for k, v in named_values(options.tag, "--tag").items()},
         parent=RunId(found.parent) if found.parent else None,
         timeout=duration(options.timeout) if options.timeout else None,
+        system_metrics=options.system_metrics,
     )
 
 
