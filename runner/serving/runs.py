@@ -12,7 +12,7 @@ from runner.model.value import RunId, changed
 from runner.query.filters import parsed
 from runner.query.kinds import RUN
 from runner.query.search import orderings, searched
-from runner.serving.answers import run_info, run_json, runs_json
+from runner.serving.answers import NO_LINEAGE, run_info, run_json, runs_json
 from runner.serving.experiments import lifecycle
 from runner.serving.files import listed
 from runner.serving.messages import Refusal
@@ -78,7 +78,8 @@ def create(service: Service, given: Arguments) -> JSON:
         user=given.text("user_id", default=""),
         tags=tags,
     )
-    return {"run": run_json(service, service.store.create_run(service.guest.adopted(run)))}
+    made = service.store.create_run(service.guest.adopted(run))
+    return {"run": run_json(service, made, NO_LINEAGE if service.known_lineages else None)}
 
 
 def get(service: Service, given: Arguments) -> JSON:
