@@ -2,8 +2,9 @@
 
     python benchmarks/servers.py --mlflow PATH [--runs N] [--rounds N] [--seconds S]
 
-Both serve a copy of one SQLite store. Rounds go A B, B A, ...; each asks one server for some
-seconds from several threads over kept connections, plain ``http.client``. Prints Markdown.
+Both serve a copy of one SQLite store, each with the indexes that it makes itself. Rounds go A B,
+B A, ...; each asks one server for some seconds from several threads over kept connections, plain
+``http.client``. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -263,6 +264,9 @@ def main() -> None:
         theirs.mkdir()
         fill(ours, options.runs)
         shutil.copy(ours / "mlflow.db", theirs)
+        if not options.share_index:
+            with closing(sqlite3.connect(theirs / "mlflow.db")) as database:
+                database.execute("DROP INDEX runproj_newest_runs")
         ports = free_port(), free_port()
         store = ("--backend-store-uri", "sqlite:///mlflow.db", "--port")
         first = [*options.runproj.split(), "server", *store, str(ports[0])]
@@ -332,6 +336,9 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=100_000, help="runs in the store (100,000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
+    parser.add_argument(
+        "--share-index", action="store_true", help="leave mlflow the index that only we make"
+    )
     return parser.parse_args()
 
 
