@@ -45,10 +45,15 @@ def uv() -> str:
 
 def client(version: str) -> str:
     python_version, packages = CLIENTS[version]
-    folder = cache() / f"mlflow-{version}"
+    return environment(f"mlflow-{version}", python_version, packages)
+
+
+def environment(name: str, python_version: str, packages: list[str]) -> str:
+    """Make an environment once per machine; return its Python."""
+    folder = cache() / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     marker = folder / "complete"
-    with (folder.parent / f"mlflow-{version}.lock").open("w") as lock:
+    with (folder.parent / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         python = folder / "bin" / "python"
         if not marker.exists():
@@ -56,7 +61,7 @@ def client(version: str) -> str:
             subprocess.run([*make, str(folder)], check=True)
             install = [uv(), "pip", "install", "--quiet", "--python", str(python)]
             # one that is mounted into containers cannot be compiled there
-            compiled = ["--compile-bytecode"] if version.endswith("skinny") else []
+            compiled = ["--compile-bytecode"] if name.endswith("skinny") else []
             subprocess.run([*install, *compiled, *packages], check=True)
             marker.touch()
     return str(python)
