@@ -103,11 +103,13 @@ class ProjectLocks(Protocol):
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock:
         """Make a new lock; versions of the old one are kept where they fit, unless ``upgrade``.
 
         ``update`` are packages whose versions are not kept. ``platforms`` are conda's names of
-        those to lock for; without any those of the old lock, else this machine's.
+        those to lock for; without any those of the old lock, else this machine's. ``manager`` is
+        who solves for a conda environment, when it is not Runproj itself.
 
         Raises:
             EnvError: Nothing fits.

@@ -43,13 +43,8 @@ def uv() -> str:
     return found
 
 
-def client(version: str) -> str:
-    python_version, packages = CLIENTS[version]
-    return environment(f"mlflow-{version}", python_version, packages)
-
-
-def environment(name: str, python_version: str, packages: list[str]) -> str:
-    """Make an environment once per machine; return its Python."""
+def made(name: str, python_version: str, packages: list[str]) -> str:
+    """Return the Python of an environment with packages, made when it is not in the cache."""
     folder = cache() / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     marker = folder / "complete"
@@ -65,6 +60,11 @@ def environment(name: str, python_version: str, packages: list[str]) -> str:
             subprocess.run([*install, *compiled, *packages], check=True)
             marker.touch()
     return str(python)
+
+
+def client(version: str) -> str:
+    python_version, packages = CLIENTS[version]
+    return made(f"mlflow-{version}", python_version, packages)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ class _Drawing(Protocol):
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock: ...
 
 
@@ -49,10 +50,13 @@ class KindsOfLocks:
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock:
         """Make a new lock; see ``runner.ports.ProjectLocks``."""
         kind = self._of(request)
-        return kind.drawn(request, upgrade=upgrade, update=update, platforms=platforms)
+        return kind.drawn(
+            request, upgrade=upgrade, update=update, platforms=platforms, manager=manager
+        )
 
     def differences(self, before: str, after: str) -> tuple[str, ...]:
         """Compare two locks; see ``runner.ports.ProjectLocks``."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runner.model.lock import RecordedLock
     from runner.model.project import ProjectReference, WorkingTree
-    from runner.model.spec import CodePlacement, EntryPoint, Problem, ProjectSpec
+    from runner.model.spec import CodePlacement, EntryPoint, Problem, ProjectSpec, Risk
     from runner.model.value import Digest, RunId
 
 
@@ -156,3 +156,4 @@ class Draft(Value):
     container: Container | None = None
     is_dated_by_commit: bool = False
     warnings: tuple[Problem, ...] = ()
+    risks: tuple[Risk, ...] = ()

@@ -65,6 +65,7 @@ def tags(draft: Draft, services: Services) -> dict[str, str]:
         "mlflow.parentRunId": request.parent,
         "runproj.version": __version__,
         "runproj.tree": origin.tree,
+        "runproj.findings": ", ".join(dict.fromkeys(risk.rule for risk in draft.risks)),
     }
     given = {key: value for key, value in found.items() if value}
     return {**given, **request.tags}
@@ -150,6 +151,7 @@ def record(draft: Draft, run: TrackedRun, services: Services) -> dict[str, JSON]
         "environment": {"manager": draft.builder, "lock": None},
         "host": host(services.environ),
         "warnings": [str(problem) for problem in draft.warnings],
+        "findings": document(draft.risks),
         "outcome": None,
     }
 

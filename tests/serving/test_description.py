@@ -19,7 +19,7 @@ from runner.serving.description import (
 )
 from runner.serving.endpoint import LoopbackEndpoint
 from runner.serving.routes import CALLS, MODEL_CALLS
-from tests.mlflow_clients import environment
+from tests.mlflow_clients import made
 
 WRONG = {"flag": "maybe", "texts": {"x": 1}, "text": {"x": 1}, "int": [1], "number": [1]}
 """By type: a value that is none; for lists and objects a text."""
@@ -111,7 +111,7 @@ def test_a_fuzzer_that_reads_it_finds_no_crash(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Schemathesis makes up requests, right and wrong, for every operation."""
-    python = environment("schemathesis-4", "3.11", ["schemathesis==4.32.5"])
+    python = made("schemathesis-4", "3.11", ["schemathesis==4.32.5"])
     other = new_run(store)
     done = subprocess.run(
         [

@@ -50,6 +50,7 @@ class ImageDrawing:
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,  # noqa: ARG002 - the engine is the only one
     ) -> ProjectLock:
         """Lock the images that the names mean now; what is locked stays, unless ``upgrade``.
 
