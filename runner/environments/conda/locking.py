@@ -213,7 +213,7 @@ class CondaLocking:
         conda = lock.part(self._platform, "conda")
         rows = [lockfile.as_row(package) for package in conda]
         missing = Rattler(home=self._home, environ=self._environ).unsatisfied(
-            specs(spec, asked), rows
+            [text.rpartition("::")[2] for text in specs(spec, asked)], rows
         )
         if missing:
             have = {p.name: str(p) for p in conda}
