@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from runner.model.tracking import Experiment, RunSearch, TrackedRun
+    from runner.model.tracking import Experiment, RunPage, RunSearch, TrackedRun
     from runner.ports import TrackingStore
 
 PAGE = 1000
@@ -125,10 +125,13 @@ def search_runs(
         lifecycle=lifecycle,
         limit=page_size,
     )
-    ask = getattr(store, "search_runs", None)
-    if ask and (filter_text or order) and (first := ask(search)) is not None:
-        return _asked(ask, search, first)
     is_wanted = admits(filter_text, RUN)
+    if filter_text or order:
+        ask, narrow = (getattr(store, name, None) for name in ("search_runs", "narrowed_runs"))
+        if ask and (found := ask(search)) is not None:
+            return _asked(ask, search, found)
+        if narrow and (page := narrow(search)) is not None:
+            return filter(is_wanted, _narrowed(narrow, search, page))
     runs = _pages(store, experiment_ids, lifecycle, PAGE if filter_text or order else page_size)
     if order:
         return iter(searched(runs, RUN, filter_text=filter_text, order=order))
@@ -138,12 +141,11 @@ def search_runs(
 def _asked(
     ask: Callable[[RunSearch], tuple[TrackedRun, ...] | None],
     search: RunSearch,
-    first: tuple[TrackedRun, ...],
+    found: tuple[TrackedRun, ...],
 ) -> Iterator[TrackedRun]:
     """Return what a store finds, page by page; each page is longer than the one before."""
     from runner.model.value import changed
 
-    found = first
     while True:
         yield from found
         if len(found) < search.limit:
@@ -151,6 +153,18 @@ def _asked(
         start = search.start + search.limit
         search = changed(search, start=start, limit=_more(search.limit))
         found = ask(search) or ()
+
+
+def _narrowed(
+    narrow: Callable[[RunSearch, str], RunPage | None], search: RunSearch, page: RunPage
+) -> Iterator[TrackedRun]:
+    """Return what a server lets through, page by page."""
+    while True:
+        yield from page.runs
+        following = narrow(search, page.next_page) if page.next_page else None
+        if following is None:
+            return
+        page = following
 
 
 def _pages(
