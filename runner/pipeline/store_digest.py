@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     Parts = dict[str, Digest]
 
+MODEL_VERSIONS = "mlflow.modelVersions"
+"""The tag in which MLflow 3's servers note, beside the registry, how a model is registered."""
 BLOCK = 1 << 20
 
 
@@ -209,7 +211,7 @@ class Reading:
         return replaced(uri, self._places)
 
     def _texts(self, tags: Mapping[str, str]) -> JSON:
-        ours = {RUN_NAME_TAG, COPIED_FROM}
+        ours = {RUN_NAME_TAG, COPIED_FROM, MODEL_VERSIONS}
         return {k: translated(v, self.ids) for k, v in tags.items() if k not in ours}
 
     def _lineage(self, lineage: Lineage | None) -> JSON:

@@ -339,7 +339,8 @@ class Transfer:
         if files:
             self.files(here_files, target.model_artifacts(made), files)
         final = changed(made, status=model.status, status_message=model.status_message)
-        final = changed(final, params=wanted.params, tags=wanted.tags, updated=model.updated)
+        tags = {**made.tags, **wanted.tags}  # servers add some of their own
+        final = changed(final, params=wanted.params, tags=tags, updated=model.updated)
         if (made.status, made.params, made.tags) != (final.status, final.params, final.tags):
             target.update_model(final)
         self._models.append((model, made))
