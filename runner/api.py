@@ -139,6 +139,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
     locked: bool = False,
     strict: bool = False,
     parent_run_id: str | None = None,
+    system_metrics: bool | None = None,
     reporter: Reporter | None = None,
 ) -> RunHandle:
     """Run a project, with the argument names of ``mlflow.projects.run``.
@@ -169,6 +170,8 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
         strict: Treat warnings as errors.
         parent_run_id: The run that this is a step of; by default the active MLflow run of this
             process, or the run that this process is the command of.
+        system_metrics: Sample the machine while the command runs; by default as the variables
+            say, and yes if they say nothing.
         reporter: Is told what happens; by default warnings become Python's.
 
     Returns:
@@ -213,6 +216,7 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
         tags=dict(tags or {}),
         parent=_parent(parent_run_id or _active_mlflow_run() or found.parent),
         timeout=duration(str(timeout)) if timeout is not None else None,
+        system_metrics=system_metrics,
     )
     services = Application(found, reporter or WarningReporter())
     handle = RunHandle(launch(draft(request, services), services), services)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ModelVersion,
         RegisteredModel,
         RunPage,
+        RunSearch,
         Spooled,
         TrackedRun,
     )
@@ -102,11 +103,13 @@ class ProjectLocks(Protocol):
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock:
         """Make a new lock; versions of the old one are kept where they fit, unless ``upgrade``.
 
         ``update`` are packages whose versions are not kept. ``platforms`` are conda's names of
-        those to lock for; without any those of the old lock, else this machine's.
+        those to lock for; without any those of the old lock, else this machine's. ``manager`` is
+        who solves for a conda environment, when it is not Runproj itself.
 
         Raises:
             EnvError: Nothing fits.
@@ -471,6 +474,16 @@ class TrackingStore(ExperimentStore, RunStore, Protocol):
         """Let go of files and connections; the store can be opened again."""
 
 
+class SearchableStore(Protocol):
+    """A tracking store that looks for runs itself, faster than by reading all of them."""
+
+    def search_runs(self, search: RunSearch) -> tuple[TrackedRun, ...] | None:
+        """Return a page of the runs that pass, exactly as ``runner.query.search`` would find them.
+
+        None when this cannot be asked here: then all runs are to be read and tested.
+        """
+
+
 class Held(Protocol):
     """A lock that may be taken."""
 
@@ -552,6 +565,9 @@ class Services(Protocol):
 
     def backend(self, name: str) -> Backend:
         """Return one backend; UsageError when there is none of that name."""
+
+    def sampling(self, wanted: bool | None) -> float:  # noqa: FBT001 - what a request says
+        """Return the seconds between two samples of the machine, 0 when there are to be none."""
 
     @property
     def store(self) -> TrackingStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from runner.errors import UsageError
 from runner.model.value import Value
 
 TYPE_CHECKING = False
@@ -11,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENVIRON: Mapping[str, str] = os.environ
+
+
+SAMPLING = 10.0
+"""Seconds between two samples of the machine, as in MLflow."""
+SHORTEST_SAMPLING, LONGEST_SAMPLING = 0.1, 86400.0
+SWITCHED_ON = frozenset({"true", "1", "yes", "on"})
+SWITCHED_OFF = frozenset({"false", "0", "no", "off"})
 
 
 class Settings(Value):
@@ -70,6 +78,37 @@ def settings(
         require_tracking=require_tracking or is_true(given.get("RUNPROJ_REQUIRE_TRACKING")),
         offline=offline,
     )
+
+
+def sampling(environ: Mapping[str, str], wanted: bool | None) -> float:  # noqa: FBT001
+    """Return the seconds between two samples of the machine; 0 when there are to be none.
+
+    MLflow's variables are understood. ``RUNPROJ_SYSTEM_METRICS`` wins over them: ``false``, or a
+    number of seconds; it is what a nested run gets, because MLflow's client in a run is told not to
+    sample what is sampled already.
+
+    Raises:
+        UsageError: A variable is neither a switch nor a number.
+    """
+    own = environ.get("RUNPROJ_SYSTEM_METRICS", "").strip().lower()
+    switch = environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "").strip().lower()
+    name, interval = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", ""
+    if own and own not in SWITCHED_ON | SWITCHED_OFF:
+        name, interval = "RUNPROJ_SYSTEM_METRICS", own
+    interval = interval or environ.get(name, "").strip() or str(SAMPLING)
+    if not wanted and (wanted is False or (own or switch) in SWITCHED_OFF):
+        return 0.0
+    try:
+        seconds = float(interval)
+    except ValueError:
+        seconds = -1.0
+    if not SHORTEST_SAMPLING <= seconds <= LONGEST_SAMPLING:
+        raise UsageError(
+            f"{name} is {interval!r}: a number of seconds from {SHORTEST_SAMPLING:g} to "
+            f"{LONGEST_SAMPLING:g} was expected",
+            hint="MLflow's default is 10; --no-system-metrics takes no samples",
+        )
+    return seconds
 
 
 def home(environ: Mapping[str, str]) -> str:

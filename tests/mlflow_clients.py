@@ -17,6 +17,7 @@ CLIENTS: dict[str, tuple[str, list[str]]] = {
     "2.9.2": ("3.10", ["mlflow==2.9.2", "setuptools<70"]),
     "2.22.5": ("3.11", ["mlflow==2.22.5", "sqlalchemy<2.1", "scikit-learn"]),
     "3.1.4": ("3.11", ["mlflow==3.1.4", "sqlalchemy<2.1"]),
+    "3.1.4-skinny": ("3.11", ["mlflow-skinny==3.1.4"]),
     "3.17.2": ("3.11", ["mlflow==3.17.2", "scikit-learn"]),
 }
 """For each version of the client the Python that it runs on, and what is installed beside it."""
@@ -42,21 +43,28 @@ def uv() -> str:
     return found
 
 
-def client(version: str) -> str:
-    python_version, packages = CLIENTS[version]
-    folder = cache() / f"mlflow-{version}"
+def made(name: str, python_version: str, packages: list[str]) -> str:
+    """Return the Python of an environment with packages, made when it is not in the cache."""
+    folder = cache() / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     marker = folder / "complete"
-    with (folder.parent / f"mlflow-{version}.lock").open("w") as lock:
+    with (folder.parent / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         python = folder / "bin" / "python"
         if not marker.exists():
             make = [uv(), "venv", "--clear", "--quiet", "--python", interpreter(python_version)]
             subprocess.run([*make, str(folder)], check=True)
             install = [uv(), "pip", "install", "--quiet", "--python", str(python)]
-            subprocess.run([*install, *packages], check=True)
+            # one that is mounted into containers cannot be compiled there
+            compiled = ["--compile-bytecode"] if name.endswith("skinny") else []
+            subprocess.run([*install, *compiled, *packages], check=True)
             marker.touch()
     return str(python)
+
+
+def client(version: str) -> str:
+    python_version, packages = CLIENTS[version]
+    return made(f"mlflow-{version}", python_version, packages)
 
 
 @pytest.fixture(scope="session")

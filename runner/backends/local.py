@@ -120,6 +120,8 @@ class LocalBackend:
             leash=leash,
             alive=alive,
             keep=job.leases,
+            sample=job.sampling,
+            sample_tree=job.container is None,
             variables={os.fsencode(k): _encoded(v) for k, v in variables.items()},
             secrets=[_encoded(v) for v in job.command.variables.values()],
         )
@@ -198,6 +200,8 @@ def _spawn(order: supervise.Order, environ: Mapping[str, str]) -> int:
     }
     if order.timeout is not None:
         options["timeout"] = order.timeout
+    if order.sample:
+        options |= {"sample": order.sample, "sample-tree": int(order.sample_tree)}
     if order.keep:
         options["keep"] = ",".join(map(str, order.keep))
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]

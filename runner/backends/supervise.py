@@ -1,6 +1,7 @@
 """Run one command, watch over its whole process tree, and write down how it ended.
 
-One file of standard library, so that it can be copied to any host that has a Python:
+One file of standard library, so that it can be copied to any host that has a Python (with
+``sample.py`` beside it, where ``--sample`` is wanted):
 
     python -I -S supervise.py --folder JOB --stdout F --stderr F [OPTIONS] -- COMMAND [ARGUMENT ...]
 
@@ -13,6 +14,8 @@ One file of standard library, so that it can be copied to any host that has a Py
     --alive FD           gets the outcome, too, when all output has been handed on
     --private FD         the command's variables and the secrets to mask in the logs, see below
     --keep FD,FD         descriptors to hold open (locks) until the command has ended
+    --sample SECONDS     write what the machine is doing into the job folder's system.metrics
+    --sample-tree 1      what the command and its descendants are doing, too
 
 ``--private`` is read to its end. It holds items that end in NUL: how many variables follow and
 these (``NAME=VALUE``), how many secrets follow and these, and the arguments in place of COMMAND.
@@ -60,6 +63,10 @@ SWEEP = 0.05
 """Seconds between two looks at processes that are to end."""
 HOPELESS = 5.0
 """Seconds after which a process that does not die of SIGKILL is left alone."""
+NEVER = float("inf")
+FIRST_LOOK = 0.1
+"""The machine is looked at first after this share of the time to the first sample: commands that
+end before pay nothing for ``--sample``."""
 LONGEST_ARGUMENT = 131072
 """Linux takes no longer argument or variable (``MAX_ARG_STRLEN``: 32 pages)."""
 DETAIL = 600
@@ -84,6 +91,8 @@ class Order:
     leash: int = -1
     alive: int = -1
     keep: Sequence[int] = ()
+    sample: float = 0.0
+    sample_tree: bool = False
     variables: dict[bytes, bytes] | None = None
     secrets: Sequence[bytes] = ()
 
@@ -426,6 +435,8 @@ class Supervisor:
         self._waiting: set[int] = set()
         self._ignored: set[signal.Signals] = set()
         self._follower = os.getppid() if order.leash >= 0 else 0
+        self._sampler: Any = None
+        self._sample_due = NEVER
 
     def supervise(self) -> int:
         """Do it all; return the exit code a shell would show."""
@@ -473,6 +484,8 @@ class Supervisor:
             for _, end in outs:
                 os.close(end)
         self.group = 0 if self.terminal else self.pid
+        if self.order.sample > 0:
+            self._sample_due = self._began + FIRST_LOOK * self.order.sample
         logs = self.order.stdout, self.order.stderr
         for (read, _), echo, log in zip(outs, (1, 2), logs, strict=True):
             self.streams.append(Stream(read, echo, log, Masker(self.order.secrets)))
@@ -600,16 +613,33 @@ class Supervisor:
                 self._end("timeout", signal.SIGTERM)
         elif self.ending and now >= self.ending.due(self.order.grace):
             self._signal(self.ending.step())
+        if now >= self._sample_due and self.status is None:
+            self._sample(now)
+
+    def _sample(self, now: float) -> None:
+        """Look at the machine; the first look only prepares the samples. Nothing may hurt us."""
+        every = self.order.sample
+        try:
+            if self._sampler is None:
+                path = os.path.join(self.order.folder, "system.metrics")
+                self._sampler = _sampler_class()(path, self.pid if self.order.sample_tree else 0)
+                self._sample_due = max(now, self._began + every)
+            else:
+                self._sampler.sample()
+                self._sample_due = max(now, self._sample_due) + every
+        except Exception:  # noqa: BLE001 - whatever it is, the command goes on
+            self._sample_due = NEVER
 
     def _patience(self) -> float | None:
         """Milliseconds until the clock matters again, None when it does not."""
         if self.status is not None:
             return SWEEP * 1000
+        due = self._sample_due
         if self.ending:
-            due = self.ending.due(self.order.grace)
+            due = min(due, self.ending.due(self.order.grace))
         elif self.order.timeout is not None:
-            due = self._began + self.order.timeout
-        else:
+            due = min(due, self._began + self.order.timeout)
+        if due == NEVER:
             return None
         return max(0.0, due - time.monotonic()) * 1000 + 1
 
@@ -795,6 +825,19 @@ def _spawned(argv: list[bytes], variables: dict[bytes, bytes], settings: dict[st
     raise Refused(f"the program {os.fsdecode(argv[0])!r} could not be started: {why}")
 
 
+def _sampler_class() -> Any:  # noqa: ANN401 - we travel without types
+    """Load ``sample.py`` from beside us; as a program on another host we have no package."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sample.py")
+    spec = spec_from_file_location("runproj_sample", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Sampler
+
+
 def _longest(argv: list[bytes], variables: dict[bytes, bytes]) -> str:
     items = [(len(a), "an argument of the command") for a in argv]
     items += [(len(v), f"the variable {os.fsdecode(k)}") for k, v in variables.items()]
@@ -951,6 +994,8 @@ OPTIONS: dict[str, Callable[[str], object]] = {
     "alive": int,
     "private": int,
     "keep": _numbers,
+    "sample": float,
+    "sample_tree": lambda text: text == "1",
 }
 """The program's options, each with how its value is read."""
 
@@ -960,7 +1005,7 @@ def parsed(arguments: Sequence[str]) -> Order:
     split = list(arguments).index("--")
     given: dict[str, Any] = {"argv": arguments[split + 1 :]}
     for name, value in zip(arguments[:split:2], arguments[1:split:2], strict=True):
-        field = name.removeprefix("--")
+        field = name.removeprefix("--").replace("-", "_")
         if field not in OPTIONS:
             raise ValueError(f"unknown option {name}")
         given[field] = OPTIONS[field](value)

@@ -155,7 +155,10 @@ def _named(name: str, runs: Sequence[Keyed]) -> list[Column]:
         raise _unknown(name)
     if not any(mark in key for mark in "*?["):
         return [_keyed(source, key)]
-    keys = sorted({k for run in runs for k in getattr(run, source) if fnmatchcase(k, key)})
+    found_keys = {k for run in runs for k in getattr(run, source) if fnmatchcase(k, key)}
+    if not key.startswith("sys"):  # '*' are the results, not what the machine was doing
+        found_keys = {k for k in found_keys if not k.startswith(run_views.SYSTEM)}
+    keys = sorted(found_keys)
     return [_keyed(source, found) for found in keys]
 
 

@@ -6,7 +6,7 @@ import math
 from fnmatch import fnmatchcase
 
 from runner.cli import run_views
-from runner.model.value import Value
+from runner.model.value import Value, changed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ HIGHER = (
     *("throughput", "reward"),
 )
 """Words in the names of metrics that tell which direction is the good one."""
-SYSTEM = "system/"
-"""How the names of system metrics begin: what a machine did is neither good nor bad."""
 TOLD = frozenset(
     {
         *("mlflow.runName", "mlflow.user", "mlflow.source.name", "mlflow.source.git.commit"),
@@ -69,8 +67,6 @@ class Goals(Value):
         if any(fnmatchcase(name, pattern) for pattern in self.higher):
             return max
         plain = name.lower()
-        if plain.startswith(SYSTEM):
-            return None
         if any(word in plain for word in LOWER):
             return min
         return max if any(word in plain for word in HIGHER) else None
@@ -80,14 +76,26 @@ def sections(
     runs: Sequence[TrackedRun], experiments: Mapping[str, str], now: datetime, goals: Goals
 ) -> tuple[Section, ...]:
     """Compare some runs, value by value."""
+    measured = [*_metrics(runs, goals)]
     return (
         Section(title="run", lines=tuple(_facts(runs, experiments, now))),
         Section(title="parameters", lines=tuple(_texts(runs, lambda run: run.params))),
-        Section(title="metrics", lines=tuple(_metrics(runs, goals))),
+        Section(
+            title="metrics",
+            lines=tuple(x for x in measured if not x.name.startswith(run_views.SYSTEM)),
+        ),
         Section(
             title="tags",
             lines=tuple(
                 _texts(runs, lambda run: {k: v for k, v in run.tags.items() if k not in TOLD})
+            ),
+        ),
+        Section(
+            title="system",
+            lines=tuple(
+                changed(x, name=x.name.removeprefix(run_views.SYSTEM), best=())
+                for x in measured
+                if x.name.startswith(run_views.SYSTEM)
             ),
         ),
     )

@@ -24,6 +24,8 @@ COLOURS = {
     "KILLED": "yellow",
     "deleted": "dim",
 }
+SYSTEM = "system/"
+"""How the names of system metrics begin: they tell of the machine, not of the result."""
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 

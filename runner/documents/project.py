@@ -8,6 +8,7 @@ from runner.documents.environment import KEYS, chosen_environment, default_envir
 from runner.documents.findings import Findings
 from runner.documents.parameter import ParameterReader
 from runner.documents.remembered import SPARK_JOB, Reading
+from runner.documents.risks import risks_of
 from runner.documents.schema_check import check
 from runner.documents.template import TemplateCheck
 from runner.documents.yaml_document import YamlDocument, read_yaml
@@ -32,10 +33,12 @@ def read_project(files: ProjectFiles, file: str | None, content: bytes = b"") ->
     else:
         document = read_yaml(content, file, findings)
         spec = _ProjectDocument(document, files, findings).spec() if document else None
+    usable = None if findings.fatal else spec
     return Reading(
-        spec=None if findings.fatal else spec,
+        spec=usable,
         problems=findings.problems,
         files=dict(files.states),
+        risks=risks_of(usable) if usable else {},
     )
 
 

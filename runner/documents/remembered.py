@@ -18,8 +18,9 @@ from runner.model.spec import (
     Problem,
     ProjectSpec,
     PythonSpec,
+    Risk,
 )
-from runner.model.value import Value, fields
+from runner.model.value import EMPTY, Value, fields
 from runner.system.files import cache_directory, read, write_whole
 
 TYPE_CHECKING = False
@@ -97,12 +98,14 @@ class Reading(Value):
     """What was learned from a project: its spec (``None``: unusable), the findings, the files.
 
     ``files`` are the states of the files that were looked at besides the MLproject file, as
-    ``ProjectFiles`` notes them: the reading holds as long as they stay the same.
+    ``ProjectFiles`` notes them: the reading holds as long as they stay the same. ``risks`` are
+    those of each entry point, and of all of them under the empty name.
     """
 
     spec: ProjectSpec | None
     problems: tuple[Problem, ...]
     files: Mapping[str, str]
+    risks: Mapping[str, tuple[Risk, ...]] = EMPTY
 
 
 def remember(path: str, reading: Reading) -> None:
@@ -116,6 +119,7 @@ def remember(path: str, reading: Reading) -> None:
         "files": dict(reading.files),
         "problems": [_plain(problem) for problem in reading.problems],
         "spec": spec_document(reading.spec),
+        "risks": {name: [_plain(r) for r in found] for name, found in reading.risks.items()},
     }
     try:
         folder = os.path.dirname(path)
@@ -143,6 +147,10 @@ def recalled(path: str) -> Reading | None:
             spec=spec_from_document(document["spec"]),
             problems=tuple(_made(Problem, problem) for problem in document["problems"]),
             files={str(name): str(state) for name, state in document["files"].items()},
+            risks={
+                name: tuple(Risk(**risk) for risk in found)
+                for name, found in document["risks"].items()
+            },
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

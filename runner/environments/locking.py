@@ -121,6 +121,7 @@ class Locking:
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,  # noqa: ARG002 - uv locks for all that build Python environments
     ) -> ProjectLock:
         """Make a lock for the project, for all platforms if that can be had.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from runner.errors import EnvError
-from runner.model.spec import CondaSpec
+from runner.model.spec import CondaSpec, DockerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,11 +27,12 @@ class _Drawing(Protocol):
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock: ...
 
 
 class KindsOfLocks:
-    """``conda-lock.yml`` for conda environments, ``pylock.toml`` for Python ones."""
+    """``conda-lock.yml``, ``image-lock.json``, and ``pylock.toml`` for Python environments."""
 
     def __init__(
         self, *, home: str, environ: Mapping[str, str], reporter: Reporter | None = None
@@ -48,20 +50,27 @@ class KindsOfLocks:
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock:
         """Make a new lock; see ``runner.ports.ProjectLocks``."""
         kind = self._of(request)
-        return kind.drawn(request, upgrade=upgrade, update=update, platforms=platforms)
+        return kind.drawn(
+            request, upgrade=upgrade, update=update, platforms=platforms, manager=manager
+        )
 
     def differences(self, before: str, after: str) -> tuple[str, ...]:
         """Compare two locks; see ``runner.ports.ProjectLocks``."""
-        kinds = {path.endswith(".toml") for path in (before, after)}
-        if len(kinds) > 1:
+        kinds = {os.path.splitext(path)[1] for path in (before, after)}
+        if len(kinds) > 1 and kinds & {".toml", ".json"}:
             raise EnvError(
                 f"{before!r} and {after!r} are locks of different kinds",
-                hint="compare two pylock.toml files, or two conda-lock.yml files",
+                hint="compare two pylock.toml, conda-lock.yml or image-lock.json files",
             )
-        if kinds == {True}:
+        if kinds == {".json"}:
+            from runner.environments.docker import project_lock
+
+            return project_lock.differences(before, after)
+        if kinds == {".toml"}:
             from runner.environments import pylock
 
             old, new = (pylock.packages(pylock.load(path)) for path in (before, after))
@@ -79,6 +88,10 @@ class KindsOfLocks:
             from runner.environments.conda.locking import CondaLocking
 
             return CondaLocking(home=self._home, environ=self._environ, reporter=self._reporter)
+        if isinstance(request.spec, DockerSpec):
+            from runner.environments.docker.project_lock import ImageDrawing
+
+            return ImageDrawing(home=self._home, environ=self._environ, reporter=self._reporter)
         from runner.environments.locking import Locking
 
         return Locking(home=self._home, environ=self._environ, reporter=self._reporter)

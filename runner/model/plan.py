@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runner.model.lock import RecordedLock
     from runner.model.project import ProjectReference, WorkingTree
-    from runner.model.spec import CodePlacement, EntryPoint, Problem, ProjectSpec
+    from runner.model.spec import CodePlacement, EntryPoint, Problem, ProjectSpec, Risk
     from runner.model.value import Digest, RunId
 
 
@@ -23,6 +23,7 @@ class RunRequest(Value):
     the directory that relative paths of the caller are relative to. ``environment_manager`` is
     ``None`` when Runproj may choose. ``timeout`` limits the command, not the preparation.
     ``recorded_lock`` is the lock of an earlier run, to be used instead of any other.
+    ``system_metrics`` says whether the machine is sampled; ``None`` leaves it to the settings.
     ``host_access`` lets a container reach beyond itself (``Container.powers``).
     """
 
@@ -49,6 +50,7 @@ class RunRequest(Value):
     timeout: timedelta | None = None
     clean_variables: bool = True
     host_access: bool = False
+    system_metrics: bool | None = None
     recorded_lock: RecordedLock | None = None
 
 
@@ -154,3 +156,4 @@ class Draft(Value):
     container: Container | None = None
     is_dated_by_commit: bool = False
     warnings: tuple[Problem, ...] = ()
+    risks: tuple[Risk, ...] = ()

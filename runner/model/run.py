@@ -35,7 +35,8 @@ class Job(Value):
     that follows the job dies: ``end`` the command or let it ``continue``. ``leases`` are open file
     descriptors whose locks must hold as long as the command runs (the working tree's, for one).
     ``container`` says how to make one, where ``environment`` is an image; ``files`` are then those
-    of ``directory`` that belong to the project (``None``: all of them).
+    of ``directory`` that belong to the project (``None``: all of them). ``sampling`` is the number
+    of seconds between two looks at the machine, 0 for none.
     """
 
     run_id: RunId
@@ -49,6 +50,7 @@ class Job(Value):
     timeout: timedelta | None = None
     orphan: Literal["end", "continue"] = "end"
     leases: tuple[int, ...] = ()
+    sampling: float = 0.0
     container: Container | None = None
     files: tuple[str, ...] | None = None
 

@@ -47,6 +47,23 @@ class Problem(Value):
         return f"{where}{self.severity}: {self.message}{hint}"
 
 
+SEVERITIES = ("high", "medium", "low")
+
+
+class Risk(Value):
+    """One thing that may keep a run from being reproduced.
+
+    ``high``: it cannot be run again as it was; ``medium``: it depends on things that change;
+    ``low``: it may give other numbers, or only from here. ``rule`` is a stable identifier.
+    """
+
+    severity: Literal["high", "medium", "low"]
+    rule: str
+    message: str
+    where: str
+    fix: str
+
+
 class Parameter(Value):
     """One parameter of an entry point.
 

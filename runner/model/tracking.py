@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from runner.model.run import RunStatus
     from runner.model.value import RunId
+    from runner.query.filters import Comparison
+    from runner.query.search import Ordering
 
 
 class Experiment(Value):
@@ -55,6 +57,17 @@ class RunPage(Value):
 
     runs: tuple[TrackedRun, ...]
     next_page: str | None = None
+
+
+class RunSearch(Value):
+    """What to look for among the runs of some experiments; without ``order`` the newest first."""
+
+    experiment_ids: tuple[str, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    order: tuple[Ordering, ...] = ()
+    lifecycle: str = "active"
+    start: int = 0
+    limit: int
 
 
 class Spooled(Value):

@@ -69,9 +69,9 @@ class Comparison(Value):
 class Difference(Value):
     """One thing in which two runs differ before any result: a possible cause.
 
-    ``axis`` is ``code``, ``package``, ``interpreter``, ``parameter``, ``input``, ``variable``,
-    ``hardware``, ``system``, ``manager`` or ``seed``; ``weight`` ranks it, the likeliest highest,
-    and ``reason`` says why it is ranked so.
+    ``axis`` is ``code``, ``image``, ``package``, ``interpreter``, ``parameter``, ``input``,
+    ``variable``, ``hardware``, ``system``, ``manager`` or ``seed``; ``weight`` ranks it, the
+    likeliest highest, and ``reason`` says why it is ranked so.
     """
 
     axis: str

@@ -9,7 +9,7 @@ two, ``<home>/jobs/<run id>/`` tells anybody who comes along what is to be done:
     held by the process that will close the record;
 ``closing``
     the command that closes it when that process is gone (arguments that end in NUL);
-``supervisor.json``, ``outcome.json``
+``supervisor.json``, ``outcome.json``, ``system.metrics``
     what the supervisor tells (``runner.backends.supervise``).
 """
 
@@ -40,6 +40,8 @@ JOB_VERSION = 1
 HOST_TAG = "runproj.host"
 """The tag that says on which machine a run was started, so that only that one repairs it."""
 LOGS = ("stdout.log", "stderr.log")
+SAMPLES = "system.metrics"
+"""The supervisor's samples of the machine; only commands that run for a while leave any."""
 OUT_OF_REACH = "NOT_IMPLEMENTED"
 """What a store says whose artifacts lie where we cannot write: trying again would not help."""
 
@@ -103,7 +105,11 @@ def open_job(
             f"run {run.run_id} is under way: another process owns it",
             hint="wait for its end, or cancel it",
         )
-    for leftover in ("outcome.json", "supervisor.json"):  # a run that is continued by --run-id
+    for leftover in (
+        "outcome.json",
+        "supervisor.json",
+        SAMPLES,
+    ):  # a run that is continued by --run-id
         if os.path.exists(os.path.join(path, leftover)):
             os.unlink(os.path.join(path, leftover))
     described: dict[str, JSON] = {
@@ -171,6 +177,10 @@ def close(
         except (OSError, RunprojError) as error:
             if getattr(error, "status", "") != OUT_OF_REACH:
                 trouble = error
+        try:
+            _close_samples(store, run_id, job)
+        except (OSError, RunprojError) as error:
+            trouble = trouble or error
         ended = milliseconds(outcome.finished)
         tags = {} if remote and outcome.status == "FINISHED" else outcome_tags(outcome)
         store.update_run(run_id, status=outcome.status, ended=ended, tags=tags)
@@ -228,6 +238,14 @@ def _close_files(artifacts: Artifacts, outcome: Outcome, job: JobFolder | None) 
         if os.path.exists(lying):
             with open(lying, "rb") as content:
                 artifacts.put(f"{FOLDER}/{name}", content)
+
+
+def _close_samples(store: TrackingStore, run_id: RunId, job: JobFolder | None) -> None:
+    """Log what the supervisor measured and the follower did not bring into the store."""
+    if job and os.path.exists(os.path.join(job.path, SAMPLES)):
+        from runner.pipeline.system_metrics import Samples
+
+        Samples(store, run_id, job.path, fresh=False).deliver()
 
 
 def _record(artifacts: Artifacts, path: str) -> dict[str, JSON] | None:

@@ -28,6 +28,7 @@ WEIGHTS: dict[str, tuple[float, str]] = {
     "parameter": (0.9, "other values were given"),
     "seed": (0.92, "another seed draws other random numbers"),
     "input": (0.9, "other data were read"),
+    "image": (0.75, "another image holds other programs and libraries"),
     "package": (0.7, "another version may compute otherwise"),
     "interpreter": (0.4, "another Python may order or round otherwise"),
     "variable": (0.5, "it changes seeds, threads or formats"),
@@ -55,6 +56,7 @@ def differences(reference: RecordedRun, now: RecordedRun) -> tuple[Difference, .
         *_code(reference.record, now.record),
         *_parameters(reference.record, now.record),
         *_inputs(reference.record, now.record),
+        *_image(reference.record, now.record),
         *_environment(reference, now),
         *_host(reference.record, now.record),
     ]
@@ -121,6 +123,15 @@ def _inputs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differe
         for r in (before, after)
     ]  # fmt: skip
     return [_difference("input", name, one, other) for name, one, other in _pairs(*digests)]
+
+
+def _image(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """Compare the images that the commands ran in, by their ids."""
+    one, other = (r.get("environment", {}).get("image") or {} for r in (before, after))
+    if not one or not other or one.get("id") == other.get("id"):
+        return []
+    name = before["environment"].get("lock", {}).get("reference") or "image"
+    return [_difference("image", str(name), one.get("id"), other.get("id"))]
 
 
 def _environment(reference: RecordedRun, now: RecordedRun) -> list[Difference]:

@@ -11,7 +11,7 @@ from runner.model.spec import DockerSpec, Problem
 from runner.stages.bind import bind
 from runner.stages.collect import collect
 from runner.stages.fetch import fetch
-from runner.stages.load import judged, load
+from runner.stages.load import judged, loaded, risks
 from runner.stages.lock import choose_builder
 from runner.stages.render import render
 
@@ -57,8 +57,9 @@ def drafted(request: RunRequest, tree: WorkingTree, services: Services) -> Draft
 
 
 def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draft:
-    spec, findings = load(tree, home=services.home)
-    relevant = judged(findings, entry_point=request.entry_point)
+    found = loaded(tree, home=services.home)
+    spec = found.spec
+    relevant = judged(found.problems, entry_point=request.entry_point)
     if request.strict:
         refuse_warnings(relevant)
     try:
@@ -88,6 +89,7 @@ def _decided(request: RunRequest, tree: WorkingTree, services: Services) -> Draf
         is_dated_by_commit=by_commit,
         container=container,
         warnings=(*relevant, *invocation.warnings, *cautions),
+        risks=risks(tree, spec.environment, found.risks, (request.entry_point,)),
     )
     if reason := services.backend(request.backend).refusal(made):
         raise BackendError(f"the backend {request.backend!r} cannot run this: {reason}")

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from runner.model.run import Outcome
     from runner.model.tracking import TrackedRun
     from runner.pipeline.launch import Flight
+    from runner.pipeline.system_metrics import Samples
     from runner.ports import Endpoint, RunHandle, Services
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHORTEST_PAUSE = 1.0
+"""Seconds between two deliveries of samples at least."""
 FLUSH_SECONDS = 30
 """How long requests that are under way when the command ends may take to finish."""
 
@@ -60,7 +63,7 @@ def follow(flight: Flight, services: Services, *, signals: Iterable[int] = ()) -
     with Forwarding(handle.cancel):
         for number in signals:
             handle.cancel(number)
-        outcome = awaited(handle, endpoint)
+        outcome = awaited(handle, endpoint, Live(flight, services))
         visited = False
         if endpoint:
             from datetime import timedelta
@@ -71,7 +74,31 @@ def follow(flight: Flight, services: Services, *, signals: Iterable[int] = ()) -
     return Ended(run=flight.run, outcome=outcome, tracking_uri=services.store.uri)
 
 
-def awaited(handle: RunHandle, endpoint: Endpoint | None) -> Outcome:
+class Live:
+    """Brings what the supervisor measures into the store while the command runs."""
+
+    def __init__(self, flight: Flight, services: Services) -> None:
+        self._flight, self._services = flight, services
+        self._samples: Samples | None = None
+        seconds = services.sampling(flight.opening.draft.request.system_metrics)
+        self.every = max(seconds, SHORTEST_PAUSE) if seconds else None
+        """Seconds from one delivery to the next; None when there is nothing (more) to bring."""
+
+    def deliver(self) -> None:
+        """Log the samples; a store that does not take them now gets them at the end."""
+        if self._samples is None:
+            from runner.pipeline.system_metrics import Samples
+
+            opening = self._flight.opening
+            folder = opening.job.path
+            self._samples = Samples(self._services.store, opening.run.run_id, folder, fresh=True)
+        try:
+            self._samples.deliver()
+        except StoreError:
+            self.every = None
+
+
+def awaited(handle: RunHandle, endpoint: Endpoint | None, live: Live) -> Outcome:
     """Wait until the job has ended; let the endpoint answer from the first knock on."""
     poller = select.poll()
     poller.register(handle.fileno(), select.POLLIN)
@@ -79,7 +106,10 @@ def awaited(handle: RunHandle, endpoint: Endpoint | None) -> Outcome:
     if endpoint:
         poller.register(knocking, select.POLLIN)
     while True:
-        for descriptor, _ in poller.poll():
+        ready = poller.poll(live.every and live.every * 1000)
+        if not ready:
+            live.deliver()
+        for descriptor, _ in ready:
             if descriptor == knocking and endpoint:
                 poller.unregister(knocking)
                 endpoint.serve()

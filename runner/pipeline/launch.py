@@ -7,14 +7,22 @@ from datetime import timedelta
 from runner.codec import pretty
 from runner.errors import StoreError, UsageError
 from runner.model.event import Opened, Started, Warned
-from runner.model.lock import ProcessEnvironment
+from runner.model.lock import ImageEnvironment, ImageLock
 from runner.model.run import Job, Outcome, StoreAccess
 from runner.model.spec import Problem
 from runner.model.tracking import TrackedRun
 from runner.model.value import RunId, Value
 from runner.pipeline.closing import OUT_OF_REACH, close, host_tags, open_job
 from runner.pipeline.draft import release
-from runner.pipeline.record import FOLDER, lock_entry, record, spec_entry, tags
+from runner.pipeline.record import (
+    FOLDER,
+    image_entry,
+    image_tags,
+    lock_entry,
+    record,
+    spec_entry,
+    tags,
+)
 from runner.redaction import without_credentials
 from runner.stages.lock import lock
 from runner.system.files import read
@@ -69,6 +77,7 @@ def launch(
             closed and says so.
     """
     try:
+        services.sampling(draft.request.system_metrics)  # may refuse: before there is a record
         opening = begin(draft, services)
     except BaseException:
         release(draft.tree)
@@ -213,12 +222,15 @@ def keep_environment(
     """Store the record, the lock and what the environment holds."""
     entry = lock_entry(locked)
     described: dict[str, JSON] = {"manager": opening.draft.builder, "lock": entry}
+    if isinstance(locked, ImageLock) and isinstance(environment, ImageEnvironment):
+        described["image"] = image_entry(environment)
+        services.store.update_run(opening.run.run_id, tags=image_tags(locked, environment))
     complete: dict[str, JSON] = {**opening.record, "environment": described}
     kept = {"record.json": pretty(complete)}
     path = getattr(locked, "document", None)
     if path:
         kept[str(entry["name"])] = read(path)
-    if isinstance(environment, ProcessEnvironment) and environment.description:
+    if environment.description:
         kept["environment.json"] = read(environment.description)
     keep(opening, kept, services)
 
@@ -247,6 +259,7 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
     """Start the command, with an endpoint to log to."""
     draft, run, job = opening.draft, opening.run, opening.job
     request = draft.request
+    sampling = services.sampling(request.system_metrics)
     endpoint = services.endpoint(run)
     artifacts = services.store.artifacts(run)
     lease = draft.tree.lease
@@ -258,13 +271,16 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
                 directory=draft.tree.project,
                 command=draft.command,
                 environment=environment,
-                access=StoreAccess(variables=variables(opening, endpoint, services)),
+                access=StoreAccess(
+                    variables=variables(opening, endpoint, services, sampling=sampling)
+                ),
                 stdout=job.log("stdout.log", artifacts),
                 stderr=job.log("stderr.log", artifacts),
                 timeout=request.timeout,
                 leases=(lease,) if lease is not None else (),
                 container=draft.container,
                 files=_files(draft, services) if draft.container else None,
+                sampling=sampling,
             )
         )
     except BaseException:
@@ -282,8 +298,10 @@ def _files(draft: Draft, services: Services) -> tuple[str, ...]:
     return project_files(draft.tree, services.environ)
 
 
-def variables(opening: Opening, endpoint: Endpoint | None, services: Services) -> dict[str, str]:
-    """Return what tells the command, and every run nested in it, where to log."""
+def variables(
+    opening: Opening, endpoint: Endpoint | None, services: Services, *, sampling: float
+) -> dict[str, str]:
+    """Return what tells the command, and every run nested in it, where and what to log."""
     run = opening.run
     access: dict[str, str] = (
         dict(endpoint.variables)
@@ -298,6 +316,9 @@ def variables(opening: Opening, endpoint: Endpoint | None, services: Services) -
     )
     if opening.draft.request.environment_manager:
         access["RUNPROJ_ENV_MANAGER"] = opening.draft.request.environment_manager
+    access["RUNPROJ_SYSTEM_METRICS"] = f"{sampling:g}" if sampling else "false"
+    if sampling:  # once is enough
+        access["MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"] = "false"
     return access
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.codec import JSON
-    from runner.model.lock import EnvironmentLock
+    from runner.model.lock import EnvironmentLock, ImageEnvironment, ImageLock
     from runner.model.plan import Draft
     from runner.model.project import Provenance, WorkingTree
     from runner.model.spec import ProjectSpec
@@ -65,6 +65,7 @@ def tags(draft: Draft, services: Services) -> dict[str, str]:
         "mlflow.parentRunId": request.parent,
         "runproj.version": __version__,
         "runproj.tree": origin.tree,
+        "runproj.findings": ", ".join(dict.fromkeys(risk.rule for risk in draft.risks)),
     }
     given = {key: value for key, value in found.items() if value}
     return {**given, **request.tags}
@@ -73,6 +74,7 @@ def tags(draft: Draft, services: Services) -> dict[str, str]:
 MLFLOW_NAME_OF_MANAGER = {
     "uv": "uv", "virtualenv": "virtualenv",
     "rattler": "conda", "conda": "conda", "mamba": "conda", "micromamba": "conda",
+    "docker": "docker",
 }  # fmt: skip
 """MLflow sets no ``mlflow.project.env`` for ``local``."""
 
@@ -149,6 +151,7 @@ def record(draft: Draft, run: TrackedRun, services: Services) -> dict[str, JSON]
         "environment": {"manager": draft.builder, "lock": None},
         "host": host(services.environ),
         "warnings": [str(problem) for problem in draft.warnings],
+        "findings": document(draft.risks),
         "outcome": None,
     }
 
@@ -184,6 +187,19 @@ def lock_entry(lock: EnvironmentLock) -> dict[str, JSON]:
     assert isinstance(described, dict)  # noqa: S101 - a Value is always written as an object
     described.pop("document", None)
     return described
+
+
+def image_entry(environment: ImageEnvironment) -> dict[str, JSON]:
+    """Return what the record says of the image that the command ran in."""
+    return {"id": environment.digest, "run_as": environment.image, "shell": environment.shell}
+
+
+def image_tags(lock: ImageLock, environment: ImageEnvironment) -> dict[str, str]:
+    """Return the tags that MLflow gives to runs in containers (``mlflow.utils.mlflow_tags``)."""
+    return {
+        "mlflow.docker.image.uri": lock.reference,
+        "mlflow.docker.image.id": environment.digest,
+    }
 
 
 def spec_entry(spec: ProjectSpec) -> JSON:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     Answer: TypeAlias = str | float | tuple[str, ...] | None
 
 
+PROMPT = "mlflow.prompt.is_prompt"
+"""The tag of registered prompts, by which clients from MLflow 2.21 on leave them out."""
+
+
 class Kind(Value):
     """What can be asked of one kind of things.
 
@@ -67,6 +71,11 @@ def _attribute(name: str) -> Callable[..., str | float | None]:
 def _tag(thing: object, key: str) -> str | None:
     value: str | None = thing.tags.get(key)  # type: ignore[attr-defined]
     return value
+
+
+def _registry_tag(thing: object, key: str) -> str | None:
+    """Return a tag; what does not say whether it is a prompt, is a model, as clients assume."""
+    return _tag(thing, key) or ("false" if key == PROMPT else None)
 
 
 def _param(thing: object, key: str) -> str | None:
@@ -124,7 +133,7 @@ REGISTERED = Kind(
     attributes=_attributes(
         name="name", creation_timestamp="created", last_updated_timestamp="updated"
     ),
-    tags=_tag,
+    tags=_registry_tag,
 )
 VERSION = Kind(
     attributes=_attributes(
@@ -135,5 +144,5 @@ VERSION = Kind(
         creation_timestamp="created",
         last_updated_timestamp="updated",
     ),
-    tags=_tag,
+    tags=_registry_tag,
 )

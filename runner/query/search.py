@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from runner.errors import FilterError
+from runner.model.value import Value
 from runner.query.filters import identifier, parsed
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+class Ordering(Value):
+    """One clause of an order: whose value, and whether the largest comes first."""
+
+    source: str
+    key: str
+    descending: bool
+
+
 def searched(
     items: Iterable[Item], kind: Kind, *, filter_text: str, order: Sequence[str]
 ) -> Sequence[Item]:
@@ -26,10 +35,10 @@ def searched(
     Raises:
         FilterError: The filter or the order cannot be understood; it says which part.
     """
-    keys = [_clause(clause, kind) for clause in order]  # first, for it may be refused
+    keys = orderings(order, kind)  # first, for it may be refused
     found = list(filter(admits(filter_text, kind), items))
-    for source, key, descending in reversed(keys):
-        found = _sorted(found, kind, source, key, descending=descending)
+    for key in reversed(keys):
+        found = _sorted(found, kind, key)
     return found
 
 
@@ -83,21 +92,29 @@ def _like(pattern: str) -> str:
     return "".join(wild.get(character, re.escape(character)) for character in pattern)
 
 
-def _clause(clause: str, kind: Kind) -> tuple[str, str, bool]:
-    """Return what an order asks for, its key, and whether the largest comes first."""
+def orderings(order: Iterable[str], kind: Kind) -> tuple[Ordering, ...]:
+    """Take the clauses of an order apart.
+
+    Raises:
+        FilterError: One cannot be understood.
+    """
+    return tuple(_ordering(clause, kind) for clause in order)
+
+
+def _ordering(clause: str, kind: Kind) -> Ordering:
     words = clause.strip().split()
     descending = bool(words) and words[-1].upper() == "DESC"
     if words and words[-1].upper() in {"ASC", "DESC"}:
         words.pop()
     if not words:
         raise FilterError(f"Invalid order_by clause '{clause}'.")
-    return (*identifier(" ".join(words), kind), descending)
+    source, key = identifier(" ".join(words), kind)
+    return Ordering(source=source, key=key, descending=descending)
 
 
-def _sorted(
-    items: list[Item], kind: Kind, source: str, key: str, *, descending: bool
-) -> list[Item]:
+def _sorted(items: list[Item], kind: Kind, ordering: Ordering) -> list[Item]:
     """Sort stably; things without a value come last in both directions."""
+    source, key = ordering.source, ordering.key
     present: list[tuple[str | float, Item]] = []
     absent: list[Item] = []
     for item in items:
@@ -108,5 +125,5 @@ def _sorted(
             absent.append(item)
         else:
             present.append((value, item))
-    present.sort(key=lambda pair: pair[0], reverse=descending)
+    present.sort(key=lambda pair: pair[0], reverse=ordering.descending)
     return [item for _, item in present] + absent

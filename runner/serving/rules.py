@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from runner.model.value import EMPTY, RunId
+from runner.model.value import EMPTY, RunId, changed
 from runner.serving.files import local_path
 from runner.serving.messages import Refusal
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ModelMetric,
         ModelVersion,
         RegisteredModel,
+        RunSearch,
         TrackedRun,
     )
     from runner.ports import Artifacts, TrackingStore
@@ -135,13 +136,13 @@ class Watch:
     def check_location(self, location: str | None) -> None:
         """Refuse a folder of this machine that is not below the store's own artifacts."""
         path = local_path(location or "")
-        root = self.store.artifact_root
-        if path is None:
+        if path is None or any(_is_below(path, root) for root in self._local_roots()):
             return
-        inside = root is not None and not root.partition("://")[1]
-        inside = inside and os.path.realpath(path).startswith(os.path.realpath(root or "") + os.sep)
-        if not inside:
-            raise Refusal(f"{location!r} is a folder of the server that is not for artifacts")
+        raise Refusal(f"{location!r} is a folder of the server that is not for artifacts")
+
+    def _local_roots(self) -> list[str]:
+        roots = [self.store.artifact_root, getattr(self.store, "remote_root", None)]
+        return [root for root in roots if root is not None and os.path.isabs(root)]
 
 
 class GuardedArtifacts:
@@ -165,6 +166,10 @@ class GuardedArtifacts:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - further ways of writing
         self._check(EDIT)
         return getattr(self._files, name)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return os.path.realpath(path).startswith(os.path.realpath(root).rstrip("/") + "/")
 
 
 def of_experiment(level: int) -> Rule:
@@ -259,6 +264,12 @@ def _in_experiments(watch: Watch, call: Call, ids: Iterable[str], *rest: Any, **
     return call([i for i in ids if may(READ, "experiment", i)], *rest, **given)
 
 
+def _search(watch: Watch, call: Call, search: RunSearch) -> Any:  # noqa: ANN401 - what the store finds
+    may = watch.person.may
+    ids = tuple(i for i in search.experiment_ids if may(READ, "experiment", i))
+    return call(changed(search, experiment_ids=ids))
+
+
 def _run_files(watch: Watch, call: Call, run: TrackedRun) -> GuardedArtifacts:
     def check(level: int) -> None:
         watch.check(level, "experiment", run.experiment_id)
@@ -343,6 +354,7 @@ TRACKING: Final[Mapping[str, Rule]] = {
     "delete_tag": of_run(EDIT),
     "history": of_run(READ),
     "runs": _in_experiments,
+    "search_runs": _search,
     "artifacts": _run_files,
     "delete_run": of_run(MANAGE),
     "restore_run": of_run(MANAGE),

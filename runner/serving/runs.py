@@ -7,18 +7,19 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from runner.model.tracking import Metric, ModelMetric, TrackedRun
+from runner.model.tracking import Metric, ModelMetric, RunSearch, TrackedRun
 from runner.model.value import RunId, changed
+from runner.query.filters import parsed
 from runner.query.kinds import RUN
-from runner.query.search import searched
+from runner.query.search import orderings, searched
 from runner.serving.answers import run_info, run_json
 from runner.serving.experiments import lifecycle
 from runner.serving.files import listed
 from runner.serving.messages import Refusal
-from runner.serving.search import page_of
+from runner.serving.search import page_of, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Final
 
     from runner.codec import JSON
@@ -218,17 +219,45 @@ def delete_tag(service: Service, given: Arguments) -> JSON:
 def search(service: Service, given: Arguments) -> JSON:
     """``runs/search``: newest first unless another order is asked for."""
     service.guest.searched()
+    page, following = _searched_by_store(service, given) or _searched_by_us(service, given)
+    answer: dict[str, JSON] = {"runs": [run_json(service, run) for run in page]}
+    if following:
+        answer["next_page_token"] = following
+    return answer
+
+
+def _searched_by_store(
+    service: Service, given: Arguments
+) -> tuple[Sequence[TrackedRun], str | None] | None:
+    """Let the store look for a page of runs; None when it cannot."""
+    searches = getattr(service.store, "search_runs", None)
+    if searches is None:
+        return None
+    kind = changed(RUN, datasets=_Datasets(service).read)
+    start, size = place_of(given)
+    found = searches(
+        RunSearch(
+            experiment_ids=given.texts("experiment_ids"),
+            comparisons=tuple(parsed(given.text("filter", default=""), kind)),
+            order=orderings(given.texts("order_by"), kind),
+            lifecycle=lifecycle(given.text("run_view_type", default="ACTIVE_ONLY")),
+            start=start,
+            limit=size + 1,
+        )
+    )
+    if found is None:
+        return None
+    return found[:size], str(start + size) if len(found) > size else None
+
+
+def _searched_by_us(service: Service, given: Arguments) -> tuple[Sequence[TrackedRun], str | None]:
     wanted = lifecycle(given.text("run_view_type", default="ACTIVE_ONLY"))
     runs = _all_runs(service, given.texts("experiment_ids"), wanted)
     kind = changed(RUN, datasets=_Datasets(service).read)
     found = searched(
         runs, kind, filter_text=given.text("filter", default=""), order=given.texts("order_by")
     )
-    page, following = page_of(found, given)
-    answer: dict[str, JSON] = {"runs": [run_json(service, run) for run in page]}
-    if following:
-        answer["next_page_token"] = following
-    return answer
+    return page_of(found, given)
 
 
 class _Datasets:

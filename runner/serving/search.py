@@ -20,6 +20,14 @@ def page_of(
     items: Sequence[Item], given: Arguments, default: int = 1000, *, most: int = MAX_RESULTS
 ) -> tuple[Sequence[Item], str | None]:
     """Return the page that a call asks for, and the token of the next one."""
+    start, size = place_of(given, default, most=most)
+    page = items[start : start + size]
+    end = start + len(page)
+    return page, str(end) if page and end < len(items) else None
+
+
+def place_of(given: Arguments, default: int = 1000, *, most: int = MAX_RESULTS) -> tuple[int, int]:
+    """Return where the page that a call asks for begins, and how long it is at most."""
     size = given.integer("max_results", default=default)
     if not 1 <= size <= max(most, default):
         raise Refusal(
@@ -29,7 +37,4 @@ def page_of(
     token = given.text("page_token", default="") or "0"
     if not (token.isascii() and token.isdigit() and len(token) <= DIGITS):
         raise Refusal("Invalid page token.")
-    start = int(token)
-    page = items[start : start + size]
-    end = start + len(page)
-    return page, str(end) if page and end < len(items) else None
+    return int(token), size

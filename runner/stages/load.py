@@ -1,4 +1,4 @@
-"""Working tree -> spec."""
+"""Working tree -> spec, and what may keep its runs from being reproduced."""
 
 from __future__ import annotations
 
@@ -7,23 +7,40 @@ import os
 from runner.documents.remembered import OUTSIDE, SPARK_JOB, ProjectFiles, recalled, remember
 from runner.errors import SpecError
 from runner.hashing import sha256
-from runner.model.spec import Place, Problem
+from runner.model.spec import SEVERITIES, DockerSpec, Place, Problem, Risk
+from runner.model.value import Value
+from runner.redaction import without_credentials
 from runner.schema import schema_text
 from runner.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runner.documents.remembered import Reading
     from runner.model.project import WorkingTree
-    from runner.model.spec import ProjectSpec
+    from runner.model.spec import EnvironmentSpec, ProjectSpec
 
-EDITION = "1"
+EDITION = "2"
 """To be raised whenever the same files are read to another spec: forgets what is remembered."""
 SCHEMAS = ("mlproject", "python_env", "conda_env")
 PREFERRED = ("MLproject", "MLProject", "mlproject")
 EXTENSIONS = (".yaml", ".yml")
+
+
+HARMLESS = ("made by tools", "a repository's own files", "a virtual environment", "a cache",
+            "a conda environment")  # fmt: skip
+SHOWN = 3
+UNPINNED = "unpinned"
+"""The rule that a lock in the project puts right."""
+
+
+class Loaded(Value):
+    """What a project's files say: the spec, what is odd about it, and its risks by entry point."""
+
+    spec: ProjectSpec
+    problems: tuple[Problem, ...]
+    risks: Mapping[str, tuple[Risk, ...]]
 
 
 def load(tree: WorkingTree, *, home: str) -> tuple[ProjectSpec, tuple[Problem, ...]]:
@@ -35,12 +52,22 @@ def load(tree: WorkingTree, *, home: str) -> tuple[ProjectSpec, tuple[Problem, .
     Raises:
         SpecError: The project as a whole cannot be used; ``problems`` holds everything found.
     """
+    found = loaded(tree, home=home)
+    return found.spec, found.problems
+
+
+def loaded(tree: WorkingTree, *, home: str) -> Loaded:
+    """Do the same as ``load``, and tell what may keep runs from being reproduced, too.
+
+    Raises:
+        SpecError: The project as a whole cannot be used.
+    """
     files = ProjectFiles(tree.project, tree.root)
     reading, notes = _reading(files, home)
     problems = (*notes, *reading.problems)
     if reading.spec is None:
         raise _refusal([p for p in problems if p.severity == "error"], problems)
-    return reading.spec, problems
+    return Loaded(spec=reading.spec, problems=problems, risks=reading.risks)
 
 
 def judged(problems: Sequence[Problem], *, entry_point: str) -> tuple[Problem, ...]:
@@ -54,6 +81,72 @@ def judged(problems: Sequence[Problem], *, entry_point: str) -> tuple[Problem, .
     if errors:
         raise _refusal(errors, problems)
     return tuple(relevant)
+
+
+def risks(
+    tree: WorkingTree,
+    environment: EnvironmentSpec,
+    told: Mapping[str, tuple[Risk, ...]],
+    entry_points: Iterable[str],
+) -> tuple[Risk, ...]:
+    """Return everything that was found for some entry points, the worst first.
+
+    ``told`` are the risks of the spec: those of each entry point, and under the empty name those
+    of all.
+    """
+    found = [*_source(tree)]
+    for name in ("", *entry_points):
+        found += told.get(name, ())
+    if any(risk.rule == UNPINNED for risk in found):
+        from runner.stages.date import has_lock
+
+        if has_lock(tree.project, environment):
+            found = [risk for risk in found if risk.rule != UNPINNED]
+    if isinstance(environment, DockerSpec):
+        from runner.stages.image_risks import image_risks
+
+        found += image_risks(tree.project, environment)
+    return tuple(sorted(found, key=lambda risk: SEVERITIES.index(risk.severity)))
+
+
+def _source(tree: WorkingTree) -> Iterator[Risk]:
+    origin = tree.provenance
+    where = without_credentials(origin.reference.location)
+    if origin.commit is None:
+        yield Risk(
+            severity="high", rule="no-commit", where=where,
+            message="the project is not in git, so its files are named by the record, not kept",
+            fix="git init && git add -A && git commit",
+        )  # fmt: skip
+    elif origin.dirty:
+        yield Risk(
+            severity="low", rule="dirty-tree", where=where,
+            message="the checkout has changes that are in no commit: they are kept with the run",
+            fix="git commit -a",
+        )  # fmt: skip
+    if origin.commit and not origin.repository:
+        yield Risk(
+            severity="medium", rule="no-remote", where=where,
+            message="the repository has no remote: nobody else can get the commit",
+            fix="git remote add origin URL && git push",
+        )  # fmt: skip
+    for rule, severity, start in (("lfs-pointer", "high", "a Git LFS pointer"),
+                                  ("not-recorded", "high", "")):  # fmt: skip
+        lost = [
+            o
+            for o in origin.omitted
+            if o.reason.startswith(start)
+            and not o.reason.startswith(HARMLESS)
+            and (rule == "lfs-pointer" or not o.reason.startswith("a Git LFS pointer"))
+        ]
+        if lost:
+            named = ", ".join(f"{o.path} ({o.reason})" for o in lost[:SHOWN])
+            more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+            yield Risk(
+                severity=severity, rule=rule, where=lost[0].path,  # type: ignore[arg-type]  # literals above
+                message=f"these are not recorded with a run: {named}{more}",
+                fix="declare them as 'path' parameters, commit them, or ignore them in .gitignore",
+            )  # fmt: skip
 
 
 def _refusal(errors: Sequence[Problem], problems: Sequence[Problem]) -> SpecError:

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
+SPARE = 8
+"""So many connections are kept for those who read aside."""
 BUSY_SECONDS = 20.0
 """How long to wait for another process that is writing."""
 
@@ -56,6 +58,8 @@ class Database:
         self._empty: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._wal = False
+        self._spare: list[sqlite3.Connection] = []
+        self._lent: dict[sqlite3.Connection, tuple[int, int] | None] = {}
 
     def reading(self) -> Transaction:
         """Begin a transaction that sees one state of the data, an empty store if there is none."""
@@ -94,6 +98,46 @@ class Database:
             finally:
                 self._lock.release()
 
+    def aside(self) -> Aside:
+        """Begin to read on a connection of one's own: a long search holds up nobody."""
+        return Aside(self)
+
+    def lend(self) -> tuple[sqlite3.Connection, bool]:
+        """Begin to read; whether the connection is one's own. ``take_back`` must follow.
+
+        Without a write-ahead log readers and writers exclude each other: then all share one.
+        """
+        self._lock.acquire()
+        try:
+            shared = self._connected(writes=False)
+            own = self._wal and shared is not self._empty
+            connection = shared
+            if own:
+                connection = self._spare.pop() if self._spare else self._opened()
+            connection.execute("BEGIN")
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise self.complaint(error) from error
+            raise
+        if own:
+            self._lent[connection] = self._identity
+            self._lock.release()
+        return connection, own
+
+    def take_back(self, connection: sqlite3.Connection, *, own: bool) -> None:
+        """Keep a connection for the next who asks, or give the lock back with the shared one."""
+        connection.execute("ROLLBACK")
+        if not own:
+            self._lock.release()
+            return
+        with self._lock:
+            is_current = self._lent.pop(connection) == self._identity is not None
+            if is_current and len(self._spare) < SPARE:
+                self._spare.append(connection)
+            else:
+                connection.close()
+
     def has_table(self, name: str) -> bool:
         """Whether there is a table of that name; what an old MLflow made lacks some."""
         with self.reading() as connection:
@@ -103,9 +147,10 @@ class Database:
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
-            for connection in (self._connection, self._empty):
+            for connection in (self._connection, self._empty, *self._spare):
                 if connection is not None:
                     connection.close()
+            self._spare.clear()
             self._connection = self._empty = self._identity = None
 
     def _connected(self, *, writes: bool) -> sqlite3.Connection:
@@ -266,6 +311,29 @@ class Transaction:
             self._database.release(self._connection, commit=error is None, durable=self._durable)
         except sqlite3.Error as failure:
             raise self._database.complaint(failure) from failure
+        if isinstance(error, sqlite3.Error):
+            raise self._database.complaint(error) from error
+
+
+class Aside:
+    """What ``with`` holds: a connection of one's own, which sees one state of the data."""
+
+    __slots__ = ("_connection", "_database", "_own")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection, self._own = self._database.lend()
+        return self._connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.take_back(self._connection, own=self._own)
         if isinstance(error, sqlite3.Error):
             raise self._database.complaint(error) from error
 

@@ -6,6 +6,7 @@ import json
 import math
 
 from runner.model.tracking import Experiment, Metric, TrackedRun
+from runner.model.value import RunId
 from runner.stores import rules
 
 TYPE_CHECKING = False
@@ -83,6 +84,14 @@ def run(connection: Connection, run_id: str) -> TrackedRun:
     if not found:
         raise rules.no_run(run_id)
     return filled(connection, found)[0]
+
+
+def runs(connection: Connection, ids: Sequence[str]) -> tuple[TrackedRun, ...]:
+    """Return some runs in the order of their ids."""
+    clause = "WHERE run_uuid IN (SELECT value FROM json_each(?))"
+    found = connection.execute(f"{RUN} {clause}", (json.dumps(ids),)).fetchall()
+    by_id = {run.run_id: run for run in filled(connection, found)}
+    return tuple(by_id[RunId(run_id)] for run_id in ids)
 
 
 def filled(connection: Connection, found: Sequence[Sequence[Any]]) -> tuple[TrackedRun, ...]:

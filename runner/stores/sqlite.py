@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runner.model.run import RunStatus
-    from runner.model.tracking import Experiment, Metric, TrackedRun
+    from runner.model.tracking import Experiment, Metric, RunSearch, TrackedRun
     from runner.model.value import RunId
     from runner.ports import Artifacts, LineageStore, ModelStore, RegistryStore
 
@@ -284,6 +284,21 @@ class SqliteStore:
             found = connection.execute(query, (*values, limit + 1)).fetchall()
             runs = rows.filled(connection, found[:limit])
         return RunPage(runs=runs, next_page=paging.after(runs[-1]) if found[limit:] else None)
+
+    def search_runs(self, search: RunSearch) -> tuple[TrackedRun, ...] | None:
+        """Find runs by SQL; see ``runner.ports.SearchableStore``."""
+        from runner.stores.search_sqlite import Question, can_answer
+
+        if not can_answer(search.comparisons, search.order):
+            return None
+        question = Question(search.experiment_ids, search.lifecycle)
+        for comparison in search.comparisons:
+            question.where(comparison)
+        text, values = question.ordered(search.order) if search.order else question.newest()
+        page = f"{text} LIMIT ? OFFSET ?"
+        with self._database.aside() as connection:
+            found = connection.execute(page, (*values, search.limit, search.start)).fetchall()
+            return rows.runs(connection, [row[0] for row in found])
 
     def move_run(self, run_id: RunId, experiment_id: str) -> TrackedRun:
         """Put a run into another experiment, artifacts and all."""

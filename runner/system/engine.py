@@ -165,7 +165,7 @@ def connect(environ: Mapping[str, str]) -> DockerClient:
     """
     where = address(environ)
     if where.socket is not None:
-        _knock(where, where.socket)
+        knock(where, where.socket)
     from docker import DockerClient
     from docker.tls import TLSConfig
 
@@ -203,6 +203,8 @@ def translated(
 
 def explained(error: Exception, where: EngineAddress) -> tuple[str, str | None]:
     """Say what went wrong between us and the engine, and what to do about it."""
+    if type(error).__module__ == "builtins" and isinstance(error, OSError):
+        return _unreachable(error, where)
     from docker.errors import APIError
     from requests import ConnectionError as Unconnected
     from requests import Timeout
@@ -210,7 +212,7 @@ def explained(error: Exception, where: EngineAddress) -> tuple[str, str | None]:
     name = where.socket or where.url
     if isinstance(error, APIError):
         return one_line(str(error.explanation or error)), None
-    if isinstance(error, Timeout | TimeoutError):
+    if isinstance(error, Timeout):
         return f"the container engine at {name} does not answer in time", START_HINT
     if isinstance(error, Unconnected):
         return f"the connection to the container engine at {name} broke off", START_HINT
@@ -219,7 +221,22 @@ def explained(error: Exception, where: EngineAddress) -> tuple[str, str | None]:
     return one_line(str(error)), None
 
 
-def _knock(where: EngineAddress, path: str) -> None:
+def _unreachable(error: OSError, where: EngineAddress) -> tuple[str, str]:
+    """Say why nobody answers at an engine's address; needs no SDK."""
+    name = where.socket or where.url
+    if isinstance(error, PermissionError):
+        return (
+            f"you are not allowed to use the container engine at {name}",
+            "ask to become a member of its group ('docker'), or use a rootless engine",
+        )
+    if isinstance(error, FileNotFoundError):
+        return f"there is no container engine at {name}, which {where.origin} names", START_HINT
+    if isinstance(error, TimeoutError):
+        return f"the container engine at {name} does not answer in time", START_HINT
+    return f"no container engine answers at {name}: {error.strerror or error}", START_HINT
+
+
+def knock(where: EngineAddress, path: str) -> None:
     """See whether anybody answers at a socket, before the SDK is imported.
 
     Raises:
@@ -230,19 +247,9 @@ def _knock(where: EngineAddress, path: str) -> None:
     listener = socket(AF_UNIX)
     try:
         listener.connect(path)
-    except PermissionError:
-        raise BackendError(
-            f"you are not allowed to use the container engine at {path}",
-            hint="ask to become a member of its group ('docker'), or use a rootless engine",
-        ) from None
-    except FileNotFoundError:
-        raise BackendError(
-            f"there is no container engine at {path}, which {where.origin} names", hint=START_HINT
-        ) from None
     except OSError as error:
-        raise BackendError(
-            f"no container engine answers at {path}: {error.strerror or error}", hint=START_HINT
-        ) from None
+        sentence, hint = _unreachable(error, where)
+        raise BackendError(sentence, hint=hint) from None
     finally:
         listener.close()
 

@@ -160,8 +160,8 @@ def test_a_script_of_any_length_runs(shop: Workshop) -> None:
     assert shop.stdout == b"1000000\n"
 
 
-def test_containers_are_refused(shop: Workshop) -> None:
-    with pytest.raises(BackendError, match="no containers"):
+def test_an_image_alone_is_no_container(shop: Workshop) -> None:
+    with pytest.raises(BackendError, match="does not say how its container is made"):
         shop.submit(":", environment=ImageEnvironment(image="i", digest=Digest("sha256:0")))
 
 

@@ -197,3 +197,14 @@ def test_offline_fetches_nothing(runproj: Path, project: Path) -> None:
         done = call(runproj, project, "lock", "--offline", **direct)
         assert done.returncode == 0, done.stderr
         assert len(handler.asked) == count
+
+
+def test_who_is_to_solve_is_checked(runproj: Path, project: Path) -> None:
+    done = call(runproj, project, "lock", "--env-manager", "local")
+    assert (done.returncode, "locks nothing" in done.stderr) == (2, True)
+    done = call(runproj, project, "lock", "--env-manager", "poetry")
+    assert (done.returncode, "no environment manager named 'poetry'" in done.stderr) == (2, True)
+    done = call(runproj, project, "lock", "--env-manager", "uv")
+    assert (done.returncode, "needs conda packages" in done.stderr) == (125, True)
+    done = call(runproj, project, "lock", "--env-manager", "micromamba", PATH="/usr/bin:/bin")
+    assert (done.returncode, "'micromamba' is not installed" in done.stderr) == (125, True)

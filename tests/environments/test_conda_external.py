@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runner.environments.conda import contents, external
+from runner.environments.conda.locking import CondaLocking
 from runner.environments.conda.platforms import platform_here
 from runner.errors import EnvError
 from runner.model.lock import PackageLock
@@ -133,3 +135,18 @@ def test_the_list_has_a_hash_for_each_package(conda: CondaBench) -> None:
     assert lines[0] == "@EXPLICIT"
     assert all(len(line.partition("#")[2]) == 32 for line in lines[1:])
     assert len(lines) == len(packages) + 1
+
+
+def test_an_external_solver_needs_conda_lock(conda: CondaBench) -> None:
+    program = make_program(conda, "conda")
+    conda.environ |= {"CONDA_EXE": str(program), "PATH": "/usr/bin:/bin"}
+    locking = CondaLocking(home=str(conda.home), environ=conda.environ)
+    with pytest.raises(EnvError, match="done by conda-lock, which is not there") as caught:
+        locking.drawn(conda.request("tool"), manager="conda")
+    assert "runproj[conda-lock]" in str(caught.value.hint)
+    with pytest.raises(EnvError, match="the program 'mamba' is not installed"):
+        locking.drawn(conda.request("tool"), manager="mamba")
+    with pytest.raises(EnvError, match="conda cannot see channels as of a date"):
+        locking.drawn(conda.request("tool", as_of=datetime.now(UTC)), manager="conda")
+    with pytest.raises(EnvError, match="conda solves anew, and cannot update some"):
+        locking.drawn(conda.request("tool"), manager="conda", update=["tool"])

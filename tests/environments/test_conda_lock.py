@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -277,32 +275,3 @@ def test_locks_survive_being_written(packages: list[Package]) -> None:
     again = lockfile.parsed(lockfile.render(lock), shown="l")
     assert again == lock
     assert lockfile.changes(lock.packages, again.packages) == ()
-
-
-@pytest.mark.slow
-def test_conda_lock_itself_reads_what_we_write(conda: CondaBench, tmp_path: Path) -> None:
-    make_wheel(conda.wheels, "wheely", "1.0")
-    made = drawn(conda, "python", "alpha", "active", pip=("wheely",))
-    venv = tmp_path / "conda-lock"
-    import uv
-
-    tool = uv.find_uv_bin()
-    subprocess.run([tool, "venv", "-q", venv], check=True)
-    python = str(venv / "bin" / "python")
-    subprocess.run([tool, "pip", "install", "-q", "--python", python, "conda-lock==4.0.3"],
-                   check=True)  # fmt: skip
-    program = (
-        "import json, sys, pathlib\n"
-        "from conda_lock.lockfile import parse_conda_lock_file, write_conda_lock_file\n"
-        "path = pathlib.Path(sys.argv[1])\n"
-        "lock = parse_conda_lock_file(path)\n"
-        "write_conda_lock_file(lock, path.with_name('theirs.yml'), metadata_choices=set())\n"
-        "print(json.dumps(sorted(p.name for p in lock.package)))\n"
-    )
-    path = conda.project / made.name
-    done = subprocess.run([python, "-c", program, path], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == ["active", "alpha", "pip", "python", "tzdata", "wheely"]
-    theirs = lockfile.load(str(path.with_name("theirs.yml")), shown="l", platform=HERE)
-    ours = lockfile.load(str(path), shown="l", platform=HERE)
-    assert lockfile.changes(ours.packages, theirs.packages) == ()
-    assert theirs.ours == ours.ours

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from git_repositories import make_repo
 
 from runner.cli.main import main
+from runner.schema import validator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
+    from machines import Machine
 
 CAREFUL = """\
 name: careful
@@ -91,6 +94,57 @@ def test_images_by_tag_and_folders_without_git_are_told(
     (folder / "MLproject").write_text(docker)
     found = rules(folder, capsys)
     assert set(found) == {"no-commit", "image-by-tag"}
-    assert found["image-by-tag"]["fix"] == "registry:5000/image@sha256:..."
+    fix = "runproj lock, or name it registry:5000/image@sha256:..."
+    assert found["image-by-tag"]["fix"] == fix
+    assert found["image-by-tag"]["where"].startswith("MLproject:2:")
     (folder / "MLproject").write_text(f"name: d\ndocker_env:\n  image: i@sha256:{'0' * 64}\n")
     assert set(rules(folder, capsys)) == {"no-commit"}
+
+
+def test_what_was_found_is_kept_with_every_run(
+    tmp_path: Path, machine: Callable[[str], Machine]
+) -> None:
+    careless = CARELESS.replace("python train.py", "true")
+    more = "  other:\n    parameters: {seed: {type: int, default: 0}}\n    command: 'true {seed}'\n"
+    repo = make_repo(tmp_path / "p", {"MLproject": careless + more, "data.csv": "1\n"})
+    repo.write({"python_env.yaml": "dependencies: [numpy]\n"})
+    (tmp_path / "data.csv").write_text("1\n")
+    here = machine("here")
+    told = {"dirty-tree", "no-remote", "unpinned", "no-python"}
+    of_main = {"no-seed", "absolute-path", "network", "outside-path"}
+    for entry_point, expected in (("other", told), ("main", told | of_main)):
+        # the second run reads nothing of the project anew
+        run_id = here.run(repo.path, "-e", entry_point, "--env-manager", "local")
+        record = json.loads(here.artifact(run_id, "runproj/record.json"))
+        assert [e.message for e in validator("record").iter_errors(record)] == []
+        assert {finding["rule"] for finding in record["findings"]} == expected
+        assert record["findings"][0]["severity"] == "medium"
+        assert "pass@" not in json.dumps(record)
+        assert set(here.tracked(run_id).tags["runproj.findings"].split(", ")) == expected
+
+
+def test_the_value_of_a_secret_is_not_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "where: {type: uri, secret: true, default: 'https://example.org/hush'}"
+    project = "entry_points:\n  main:\n    parameters:\n      {}\n    command: 'true {{where}}'\n"
+    repo = make_repo(tmp_path / "p", {"MLproject": project.format(secret)})
+    assert "hush" not in json.dumps(rules(repo.path, capsys))
+
+
+def test_images_that_a_dockerfile_begins_with_are_told_until_they_are_locked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = "name: d\ndocker_env: {dockerfile: docker/Dockerfile, args: {V: '3.12'}}\n"
+    dockerfile = f"ARG V\nFROM python:$V AS a\nFROM a\nCOPY --from=b@sha256:{'0' * 64} /x /y\n"
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/Dockerfile").write_text(dockerfile)
+    (tmp_path / "MLproject").write_text(project)
+    found = rules(tmp_path, capsys)
+    assert set(found) == {"no-commit", "image-by-tag"}
+    assert "'python:3.12'" in found["image-by-tag"]["message"]
+    assert found["image-by-tag"]["where"] == "docker/Dockerfile"
+    base = {"reference": "python:3.12"}
+    lock = {"version": 1, "image": None, "build": {"bases": [base]}}
+    (tmp_path / "image-lock.json").write_text(json.dumps(lock))
+    assert set(rules(tmp_path, capsys)) == {"no-commit"}

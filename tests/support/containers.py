@@ -119,7 +119,7 @@ def python_image(engine: docker.DockerClient) -> str:
         add_python(layer)
 
     status = os.stat(base_python())
-    tag = f"{PREFIX}/python:{status.st_size:x}-{status.st_mtime_ns:x}"
+    tag = f"{PREFIX}/python:2-{status.st_size:x}-{status.st_mtime_ns:x}"
     variables = {"LANG": "C.UTF-8", "LD_LIBRARY_PATH": python_search_path()}
     return made(engine, tag, fill, variables=variables)
 

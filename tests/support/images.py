@@ -153,7 +153,8 @@ def libraries(programs: Iterable[str]) -> list[str]:
         ["ldd", *programs], capture_output=True, text=True, check=False, env={"PATH": SYSTEM}
     )
     found = set(re.findall(r"(?:=> )?(/\S+) \(0x", told.stdout))
-    more = ("libstdc++.so.6", "libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2")
+    names = ("stdc++.so.6", "gcc_s.so.1", "nss_files.so.2", "nss_dns.so.2")
+    more = [f"lib{n}" for n in (*names, "rt.so.1", "pthread.so.0", "dl.so.2", "util.so.1")]
     for folder in {os.path.dirname(path) for path in found}:
         found |= {p for name in more if os.path.exists(p := os.path.join(folder, name))}
     return sorted(found)

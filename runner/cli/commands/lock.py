@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 
-from runner.app import Application
+from runner.app import ON_REQUEST, Application
 from runner.cli.output import TerminalReporter
 from runner.errors import EnvError, UsageError
 from runner.model.lock import LockRequest
-from runner.model.spec import CondaSpec
+from runner.model.spec import CondaSpec, DockerSpec
 from runner.pipeline.request import parsed_reference
 from runner.settings import settings
 from runner.stages.date import as_of
 from runner.stages.fetch import fetch
 from runner.stages.load import load
+from runner.stages.lock import HOST
 from runner.system.files import write_whole
 
 TYPE_CHECKING = False
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from runner.cli.output import Console
     from runner.model.lock import ProjectLock
     from runner.model.project import WorkingTree
+    from runner.model.spec import EnvironmentSpec
     from runner.ports import ProjectLocks
 
+MANAGERS: dict[type, str] = {CondaSpec: "rattler", DockerSpec: "docker"}
+"""Who locks environments that are not Python's."""
 STALE = 1
 """The exit code of ``--check`` when the lock does not fit."""
 
@@ -62,6 +66,11 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="conda: lock for this platform (linux-64, osx-arm64, ...); repeat for more",
     )
+    add(
+        "--env-manager",
+        metavar="NAME",
+        help="conda: have an installed conda, mamba or micromamba solve, through conda-lock",
+    )
     add("--offline", action="store_true", help="fetch nothing: use what was fetched before")
     add("--check", action="store_true", help="only say whether the lock fits")
     add("-o", "--output", metavar="FILE", help="write there; '-' is standard output")
@@ -80,11 +89,12 @@ def call(options: Namespace, console: Console) -> int:
     tree = fetch(parsed_reference(options.uri, options.version), services)
     spec, _ = load(tree, home=services.home)
     request = LockRequest(
-        spec=spec.environment, project=tree.project, as_of=as_of(options.as_of, tree)
+        spec=spec.environment,
+        project=tree.project,
+        as_of=as_of(options.as_of, tree),
+        name=spec.name,
     )
-    manager = "rattler" if isinstance(spec.environment, CondaSpec) else "uv"
-    if reason := services.builder(manager).refusal(spec.environment):
-        raise EnvError(f"this project cannot be locked: {reason}")
+    manager = manager_of(options, spec.environment, services)
     locks = services.project_locks
     if options.check:
         return _checked(locks, request, options, console)
@@ -94,8 +104,25 @@ def call(options: Namespace, console: Console) -> int:
         upgrade=options.upgrade,
         update=tuple(options.update),
         platforms=tuple(options.platform),
+        manager=manager,
     )
     return _written(made, _target(made, options, tree, found.directory), options, console)
+
+
+def manager_of(options: Namespace, spec: EnvironmentSpec, services: Application) -> str | None:
+    """Return the installed program that is to solve, None where none is asked for.
+
+    Raises:
+        EnvError: What the project needs cannot be locked, or not with this manager.
+        UsageError: The manager makes no locks.
+    """
+    asked = options.env_manager
+    if asked == HOST:
+        raise UsageError(f"'--env-manager {HOST}' takes the host as it is, and locks nothing")
+    manager = asked or MANAGERS.get(type(spec), "uv")
+    if reason := services.builder(manager).refusal(spec):
+        raise EnvError(f"this project cannot be locked: {reason}")
+    return manager if manager in ON_REQUEST else None
 
 
 def _compared(locks: ProjectLocks, options: Namespace, console: Console) -> int:
@@ -109,7 +136,7 @@ def _compared(locks: ProjectLocks, options: Namespace, console: Console) -> int:
     for change in changes:
         console.say(console.styled(change, COLOURS.get(change[0])))
     if not changes:
-        console.tell("the locks hold the same packages", colour="green")
+        console.tell("the locks hold the same", colour="green")
     return 0
 
 
@@ -176,9 +203,11 @@ def _written(made: ProjectLock, target: str, options: Namespace, console: Consol
     for change in made.changes:
         console.say(console.styled(change, COLOURS.get(change[0])))
     count = len(made.changes)
-    summary = f"{count} package{'s' * (count != 1)} changed" if count else "nothing changed"
+    what = "image" if made.name == IMAGE_LOCK else "package"
+    summary = f"{count} {what}{'s' * (count != 1)} changed" if count else "nothing changed"
     console.tell(f"wrote {os.path.relpath(target)}: {summary}", colour="green")
     return 0
 
 
+IMAGE_LOCK = "image-lock.json"
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}

@@ -39,6 +39,8 @@ OWN_HELP = True
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options; those of ``mlflow run`` keep their names and meaning."""
+    from argparse import BooleanOptionalAction
+
     add = parser.add_argument
     parser.usage = "runproj run URI [OPTIONS]"
     add(
@@ -130,6 +132,11 @@ def arguments(parser: ArgumentParser) -> None:
     add("--refresh", action="store_true", help="resolve anew, whatever is remembered")
     add("--offline", action="store_true", help="fetch no packages: use those fetched before")
     add("--strict", action="store_true", help="treat warnings as errors")
+    add(
+        "--system-metrics",
+        action=BooleanOptionalAction,
+        help="sample processor, memory, disk, network and GPUs every 10 s (default: on)",
+    )
     add("--dry-run", action="store_true", help="show what would run, and run nothing")
     add(
         "--json",
@@ -222,6 +229,7 @@ def request_of(options: Namespace, found: Settings) -> RunRequest:
         tags={k: v or "" for k, v in named_values(options.tag, "--tag").items()},
         parent=RunId(found.parent) if found.parent else None,
         timeout=duration(options.timeout) if options.timeout else None,
+        system_metrics=options.system_metrics,
     )
 
 

@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from runner.codec import sha256
 from runner.environments.conda import lockfile
-from runner.environments.conda.builder import pip_requirements
+from runner.environments.conda.builder import EMBEDDED, pip_requirements
 from runner.environments.conda.configuration import runs_link_scripts
 from runner.environments.conda.inputs import inputs_digest, package_name, specs, stamp, texts
 from runner.environments.conda.platforms import KNOWN, platform_here
@@ -110,12 +110,14 @@ class CondaLocking:
         upgrade: bool = False,
         update: Sequence[str] = (),
         platforms: Sequence[str] = (),
+        manager: str | None = None,
     ) -> ProjectLock:
         """Make a lock for the project; see ``runner.ports.ProjectLocks``.
 
         Raises:
             EnvError: Nothing fits, or a platform is not known.
         """
+        solving = self._solving_with(manager or EMBEDDED, update)
         spec = _conda(request)
         asked = pip_requirements(spec, request.project)
         there = self._lock_there(spec, request.project)
@@ -128,11 +130,21 @@ class CondaLocking:
         kept = old.packages if old and same_date and not upgrade else ()
         loose = {canonical(name) for name in update} if update else set()
         kept = tuple(p for p in kept if canonical(p.name) not in loose)
-        parts = [self._solving.solved(request, spec, asked, platform=p, kept=kept) for p in chosen]
+        parts = [solving.solved(request, spec, asked, platform=p, kept=kept) for p in chosen]
         new = _together(parts)
         changes = lockfile.changes(old.packages if old else (), new.packages)
         content = lockfile.render(lockfile.relative(new, request.project))
         return ProjectLock(name=name, content=content, changes=tuple(map(str, changes)))
+
+    def _solving_with(self, manager: str, update: Sequence[str]) -> Solving:
+        if manager != EMBEDDED and update:
+            raise EnvError(
+                f"{manager} solves anew, and cannot update some packages only",
+                hint="leave --env-manager or --update out",
+            )
+        return Solving(
+            home=self._home, environ=self._environ, reporter=self._reporter, manager=manager
+        )
 
     def _here(self, lock: CondaLock) -> CondaLock:
         """Return the part of a lock that is for this platform."""
@@ -201,7 +213,7 @@ class CondaLocking:
         conda = lock.part(self._platform, "conda")
         rows = [lockfile.as_row(package) for package in conda]
         missing = Rattler(home=self._home, environ=self._environ).unsatisfied(
-            specs(spec, asked), rows
+            [text.rpartition("::")[2] for text in specs(spec, asked)], rows
         )
         if missing:
             have = {p.name: str(p) for p in conda}

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runner.environments.conda import lockfile
-from runner.environments.conda.channels import Channels
-from runner.environments.conda.complaints import UnsolvableError
+from runner.environments.conda.builder import EMBEDDED
+from runner.environments.conda.channels import Channels, is_path
+from runner.environments.conda.complaints import BadSpecError, UnsolvableError
 from runner.environments.conda.configuration import runs_link_scripts
-from runner.environments.conda.inputs import inputs_digest, specs, stamp, texts
+from runner.environments.conda.inputs import (
+    channel_of,
+    inputs_digest,
+    package_name,
+    specs,
+    stamp,
+    texts,
+)
 from runner.environments.conda.lockfile import CondaLock
 from runner.environments.conda.pip_locking import PipLocking
 from runner.environments.conda.platforms import virtual_packages
@@ -32,14 +40,26 @@ if TYPE_CHECKING:
     from runner.model.spec import CondaSpec
     from runner.ports import Reporter
 
+Picked: TypeAlias = "tuple[tuple[Package, ...], dict[str, str]]"
+"""Conda packages, and what the lock says of how they were found."""
+
 
 class Solving:
-    """Makes new locks. Slow: starts processes, may use the network."""
+    """Makes new locks. Slow: starts processes, may use the network.
+
+    ``manager`` is who picks the conda packages: rattler, or an installed program.
+    """
 
     def __init__(
-        self, *, home: str, environ: Mapping[str, str], reporter: Reporter | None = None
+        self,
+        *,
+        home: str,
+        environ: Mapping[str, str],
+        reporter: Reporter | None = None,
+        manager: str = EMBEDDED,
     ) -> None:
         self._home, self._environ, self._reporter = home, environ, reporter
+        self._manager = manager
         self._rattler = Rattler(home=home, environ=environ)
 
     def solved(
@@ -60,7 +80,9 @@ class Solving:
         self._report(Step(verb="locking", subject=spec.origin))
         base = os.path.join(request.project, os.path.dirname(spec.origin))
         channels = Channels(self._environ)
-        tiers = channels.read(spec.channels, base)
+        wanted = specs(spec, asked)
+        named = [name for text in wanted if (name := channel_of(text))]
+        tiers = channels.read((*(spec.channels or channels.default), *named), base)
         virtual = [list(words) for words in virtual_packages(platform, self._environ)]
         given = {
             "platform": platform,
@@ -70,8 +92,9 @@ class Solving:
                 lockfile.as_row(p) for p in kept if (p.platform, p.manager) == (platform, "conda")
             ],
         }
-        records, priority = self._conda_part(spec, specs(spec, asked), channels, tiers, given)
-        packages = lockfile.of_records(records, platform)
+        part = self._conda_part if self._manager == EMBEDDED else self._external_part
+        placed = [channels.placed(text, channel_of(text), base) for text in wanted]
+        packages, solver = part(spec, placed, channels, tiers, given)
         local: list[dict[str, Any]] = []
         if asked.lines:
             pip = tuple(p for p in kept if (p.platform, p.manager) == (platform, "pip"))
@@ -79,7 +102,7 @@ class Solving:
             packages = (*packages, *added)
         ours: dict[str, Any] = {
             "requirements": texts(spec, asked),
-            "priority": priority.lower(),
+            **solver,
             "virtual_packages": {platform: virtual},
         }
         if local:
@@ -106,11 +129,15 @@ class Solving:
         channels: Channels,
         tiers: tuple[Channel, ...],
         given: Mapping[str, Any],
-    ) -> tuple[list[dict[str, Any]], str]:
+    ) -> Picked:
         """Solve with strict channel priority; where that has no answer, as conda does."""
-        ask = self._rattler.solved
+        ask, platform = self._rattler.solved, given["platform"]
         try:
-            return ask(asked, tiers, channels.access, priority="Strict", **given), "Strict"
+            records = ask(asked, tiers, channels.access, priority="Strict", **given)
+            return lockfile.of_records(records, platform), {"priority": "strict"}
+        except BadSpecError as error:
+            error.where = spec.origin
+            raise
         except UnsolvableError as strict:
             why = EnvError(strict.message, where=spec.origin, hint=strict.hint)
         if len(tiers) == 1:
@@ -123,7 +150,31 @@ class Solving:
             f"{spec.origin}: no solution takes each package from the first channel that has it; "
             "channels were mixed"
         )
-        return records, "Flexible"
+        return lockfile.of_records(records, platform), {"priority": "flexible"}
+
+    def _external_part(
+        self,
+        spec: CondaSpec,
+        asked: list[str],
+        channels: Channels,
+        tiers: tuple[Channel, ...],
+        given: Mapping[str, Any],
+    ) -> Picked:
+        """Have an installed program solve, with the channels as they are written.
+
+        conda-lock keeps it from adding pip to Python, as it would otherwise do.
+        """
+        from runner.environments.conda.external_solver import solved
+
+        del channels
+        named = {package_name(text) for text in asked}
+        if "python" in named and "pip" not in named:
+            asked = [*asked, "pip"]
+        urls = [url for tier in tiers for url in tier.urls]
+        written = [name for name in spec.channels if name != "nodefaults"]
+        names = urls if any(map(is_path, written)) or len(written) < len(tiers) else written
+        found = solved(self._manager, asked, names, given, home=self._home, environ=self._environ)
+        return found, {"solver": self._manager}
 
     def _pip_part(
         self,

@@ -12,8 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from runner.documents.dockerfile import pinned
 from runner.environments.docker.context import IGNORE, Recipe, files, inputs
-from runner.environments.docker.dockerfile import pinned
 from runner.environments.docker.plans import read_plan
 from runner.errors import EnvError
 from runner.model.event import Progress, Step, StepDone, Warned
@@ -128,34 +128,34 @@ class Building:
         subject = recipe.shown or "the project's image"
         began = time.monotonic()
         self._tell(Step(verb="building", subject=subject))
-        with tempfile.TemporaryFile() as context, translated(where):
+        with tempfile.TemporaryFile() as context:
             dockerfile = _packed(recipe, context, pins)
             context.seek(0)
-            try:
-                answers = self._images.client.api.build(
-                    fileobj=context,
-                    custom_context=True,
-                    dockerfile=dockerfile,
-                    tag=tag,
-                    buildargs=dict(recipe.arguments),
-                    labels=dict(labels),
-                    target=recipe.target or "",
-                    platform=recipe.platform,
-                    rm=True,
-                    forcerm=True,
-                    decode=True,
-                    timeout=None,
-                )
-                self._follow(answers, subject)
-            except APIError as error:
-                raise EnvError(
-                    f"the engine does not build {subject}: {explained(error, where)[0]}",
-                    where=subject,
-                ) from None
+            with translated(where):
+                try:
+                    answers = self._images.client.api.build(
+                        fileobj=context,
+                        custom_context=True,
+                        dockerfile=dockerfile,
+                        tag=tag,
+                        buildargs=dict(recipe.arguments),
+                        labels=dict(labels),
+                        target=recipe.target or "",
+                        platform=recipe.platform,
+                        rm=True,
+                        forcerm=True,
+                        decode=True,
+                        timeout=None,
+                    )
+                    self._follow(answers)
+                except APIError as error:
+                    raise EnvError(
+                        f"the engine does not build {subject}: {explained(error, where)[0]}"
+                    ) from None
         seconds = time.monotonic() - began
         self._tell(StepDone(verb="building", subject=subject, seconds=seconds))
 
-    def _follow(self, answers: Iterable[Mapping[str, Any]], subject: str) -> None:
+    def _follow(self, answers: Iterable[Mapping[str, Any]]) -> None:
         """Hand on what the build says, and find the step that it fails at.
 
         Raises:
@@ -163,9 +163,10 @@ class Building:
         """
         last: deque[str] = deque(maxlen=LAST_LINES)
         step = number = ""
-        for answer in answers:
-            if "error" in answer:
-                raise _failure(answer, f"{number}, '{step}'" if step else "the start", last)
+        failure = None
+        for answer in answers:  # to its end, also after an error: the connection is closed then
+            if "error" in answer and failure is None:
+                failure = _failure(answer, f"{number}, '{step}'" if step else "the start", last)
             for line in str(answer.get("stream") or answer.get("status") or "").splitlines():
                 text = line.strip()
                 if not text:
@@ -176,7 +177,8 @@ class Building:
                     last.clear()
                 elif not text.startswith(CHATTER):
                     last.append(text[:LINE_LENGTH])
-        del subject
+        if failure is not None:
+            raise failure
 
     def _tell(self, event: Step | Progress | StepDone) -> None:
         if self._reporter:

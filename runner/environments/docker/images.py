@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runner.environments.docker.reference import parsed
-from runner.errors import BackendError, EnvError
+from runner.documents.image_reference import parsed
+from runner.errors import EnvError
 from runner.model.value import EMPTY, Digest, Value
-from runner.system.engine import address
+from runner.system.engine_calls import NOT_FOUND, Engine, EngineRefusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from docker import DockerClient
 
-    from runner.environments.docker.reference import Reference
+    from runner.documents.image_reference import Reference
     from runner.ports import Reporter
 
 
@@ -30,11 +30,16 @@ class Image(Value):
     platform: str
     labels: Mapping[str, str] = EMPTY
 
-    def runnable(self, reference: Reference) -> str:
-        """Return what the engine is to run: by digest where the repository has one, else by id."""
+    def known_in(self, reference: Reference) -> tuple[str, ...]:
+        """Return the names with digests that the image has in the repository of another name."""
         own = [name for name in self.published if reference.names(name)]
         if reference.digest:
             own = [name for name in own if name.endswith(reference.digest)] or own
+        return tuple(own)
+
+    def runnable(self, reference: Reference) -> str:
+        """Return what the engine is to run: by digest where the repository has one, else by id."""
+        own = self.known_in(reference)
         return own[0] if own else self.identifier
 
     def fits(self, platform: str | None) -> bool:
@@ -70,34 +75,15 @@ class Images:
         Raises:
             BackendError: The engine cannot be asked.
         """
-        found = self._inspected(name)
-        return _image(found) if found else None
-
-    def _inspected(self, name: str) -> Mapping[str, Any] | None:
-        where = address(self._environ)
-        if where.socket is None:
-            return self._inspected_by_sdk(name)
-        from runner.system.engine_socket import question
-
+        engine = Engine(self._environ)
         try:
-            return question(where.socket, f"/images/{name}/json")
-        except OSError as error:
-            from runner.system.engine import explained
-
-            sentence, hint = explained(error, where)
-            raise BackendError(sentence, where=where.url, hint=hint) from None
-
-    def _inspected_by_sdk(self, name: str) -> Mapping[str, Any] | None:
-        from docker.errors import ImageNotFound, NotFound
-
-        from runner.system.engine import translated
-
-        with translated(address(self._environ)):
-            try:
-                found: Mapping[str, Any] = self.client.images.get(name).attrs
-            except (ImageNotFound, NotFound):
-                return None
-        return found
+            return _image(engine.ask("GET", f"/images/{name}/json"))
+        except EngineRefusal as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
+        finally:
+            engine.close()
 
     def resolve(self, name: str, *, pull: str, platform: str | None) -> Image:
         """Return the image that a name means now; ``pull`` says when a registry is asked.

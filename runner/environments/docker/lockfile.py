@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runner.codec import JSON
+    from runner.documents.image_reference import Reference
     from runner.environments.docker.images import Image
 
 NAME = "image-lock.json"
@@ -21,7 +22,7 @@ VERSION = 1
 
 
 class LockedImage(Value):
-    """An image by name, id and the digests under which registries know it."""
+    """An image by name, id and the digests under which the name's registry knows it."""
 
     reference: str
     identifier: Digest
@@ -60,13 +61,13 @@ class LockDocument(Value):
         return {image.reference: image for image in images}
 
 
-def locked_image(reference: str, image: Image) -> LockedImage:
+def locked_image(reference: Reference, image: Image) -> LockedImage:
     """Pin a name to the image that it means now."""
     return LockedImage(
-        reference=reference,
+        reference=reference.text,
         identifier=image.identifier,
         platform=image.platform,
-        published=image.published,
+        published=image.known_in(reference),
         labels=image.labels,
     )
 

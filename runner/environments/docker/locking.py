@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from runner.codec import digest, sha256
+from runner.documents.dockerfile import bases
+from runner.documents.image_reference import parsed
 from runner.environments.docker.context import inputs
-from runner.environments.docker.dockerfile import bases
 from runner.environments.docker.lockfile import (
     NAME,
     LockDocument,
@@ -16,7 +17,6 @@ from runner.environments.docker.lockfile import (
     written,
 )
 from runner.environments.docker.recipes import recipe_of, repository
-from runner.environments.docker.reference import parsed
 from runner.errors import EnvError
 from runner.model.value import Digest, Value
 from runner.system.files import cache_directory, read, write_whole
@@ -66,24 +66,44 @@ class ImageLocking:
         recipe = recipe_of(request, spec)
         names = wanted(spec, recipe)
         lock, origin, warning = self._lock(request, names)
-        pins = lock.pins if lock else {}
-        found = {name: self._found(name, pins.get(name), request, spec) for name in names}
-        locked = tuple(locked_image(name, image) for name, image in found.items())
-        if recipe is None:
-            document = LockDocument(image=locked[0])
+        found = self._all(names, lock, request, spec)
+        document = _document(recipe, found, lock, self._home)
+        if recipe is None or document.build is None:
             return Answer(document=document, origin=origin, images=found, warning=warning)
-        own = _inputs(recipe, self._home)
+        own = document.build.inputs
         if request.recorded and lock:
             _check_inputs(own, lock, recipe)
-        build = LockedBuild(inputs=own, dockerfile=recipe.shown, bases=locked)
         return Answer(
-            document=LockDocument(build=build),
+            document=document,
             origin=origin,
             images=found,
             recipe=recipe,
             tag=tag(request.name, own, found),
             warning=warning,
         )
+
+    def drawn(
+        self, request: LockRequest, spec: DockerSpec, before: LockDocument | None
+    ) -> LockDocument:
+        """Return a new lock: what an older one names stays, all else is taken as it is now.
+
+        Raises:
+            SpecError: A name is no image's, or the Dockerfile makes no sense.
+            EnvError: An image cannot be had.
+        """
+        recipe = recipe_of(request, spec)
+        found = self._all(wanted(spec, recipe), before, request, spec)
+        return _document(recipe, found, before, self._home)
+
+    def _all(
+        self,
+        names: tuple[str, ...],
+        lock: LockDocument | None,
+        request: LockRequest,
+        spec: DockerSpec,
+    ) -> dict[str, Image]:
+        pins = lock.pins if lock else {}
+        return {name: self._found(name, pins.get(name), request, spec) for name in names}
 
     def _lock(
         self, request: LockRequest, names: tuple[str, ...]
@@ -110,8 +130,15 @@ class ImageLocking:
     ) -> Image:
         if pin is not None:
             return self._pinned(pin, spec)
-        pull = "always" if request.refresh and spec.pull == "missing" else spec.pull
+        pull = spec.pull
+        if request.refresh and pull == "missing" and not self._is_local(name):
+            pull = "always"
         return self._images.resolve(name, pull=pull, platform=spec.platform)
+
+    def _is_local(self, name: str) -> bool:
+        """Whether an image is here that no registry is known to have under its name."""
+        there = self._images.look(name)
+        return there is not None and not there.known_in(parsed(name))
 
     def _pinned(self, pin: LockedImage, spec: DockerSpec) -> Image:
         """Return the very image of a lock: from the engine, else by digest from a registry.
@@ -141,6 +168,20 @@ class ImageLocking:
             f"{'; '.join(reasons)}",
             hint="'docker load' or 'docker pull' brings it back; 'runproj lock' locks what is here",
         )
+
+
+def _document(
+    recipe: Recipe | None, found: Mapping[str, Image], lock: LockDocument | None, home: str
+) -> LockDocument:
+    """Return the lock of what was found; what a lock named stays word by word."""
+    pins = lock.pins if lock else {}
+    locked = tuple(
+        pins.get(name) or locked_image(parsed(name), image) for name, image in found.items()
+    )
+    if recipe is None:
+        return LockDocument(image=locked[0])
+    own = _inputs(recipe, home)
+    return LockDocument(build=LockedBuild(inputs=own, dockerfile=recipe.shown, bases=locked))
 
 
 def wanted(spec: DockerSpec, recipe: Recipe | None) -> tuple[str, ...]:

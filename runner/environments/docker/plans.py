@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
+from runner.documents.image_reference import parsed
 from runner.environments.docker.recipes import repository, suspicious
-from runner.environments.docker.reference import parsed
 from runner.errors import EnvError
 from runner.model.value import fields
 from runner.system.files import cache_directory, read, write_whole

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from runner.documents.image_reference import Reference
     from runner.environments.docker.images import Images
-    from runner.environments.docker.reference import Reference
     from runner.ports import Reporter
 
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth", "forbidden")
@@ -73,13 +73,16 @@ def _follow(
     reporter: Reporter | None,
 ) -> None:
     """Hand on what the engine says; an error comes in the stream, with status 200."""
-    for answer in answers:
-        if "error" in answer:
-            raise refused(one_line(str(answer["error"])), reference, platform)
+    failure = None
+    for answer in answers:  # to its end, also after an error: the connection is closed then
+        if "error" in answer and failure is None:
+            failure = refused(one_line(str(answer["error"])), reference, platform)
         status = str(answer.get("status", ""))
         if reporter and status and status not in QUIET:
             layer = f"{answer['id']}: " if answer.get("id") else ""
             reporter.report(Progress(line=f"{layer}{status}"))
+    if failure is not None:
+        raise failure
 
 
 def refused(message: str, reference: Reference, platform: str | None) -> EnvError:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MOST = 50
 """Runs that can be compared at once."""
-LABEL = 32
+LABEL = 36
 """Columns for the names of values, at most."""
 SPARK = 16
 """Columns of a sparkline; it never is wider than its run's column."""
@@ -75,7 +75,7 @@ def call(options: Namespace, console: Console) -> int:
         names = {e.experiment_id: e.name for e in store.experiments()}
         goals = Goals(lower=tuple(options.lower), higher=tuple(options.higher))
         whole = sections(runs, names, utc_now(), goals)
-        shown = whole if options.all else tuple(map(_differing, whole))
+        shown = whole if options.all else tuple(map(_telling, whole))
         courses = {} if options.no_history or options.json else _courses(store, runs, shown)
     if options.json:
         console.emit(_document(runs, names, shown))
@@ -108,7 +108,10 @@ def _runs(options: Namespace, store: TrackingStore) -> tuple[TrackedRun, ...]:
     return runs
 
 
-def _differing(section: Section) -> Section:
+def _telling(section: Section) -> Section:
+    """Return what differs; what the machine was doing always does."""
+    if section.title == "system":
+        return changed(section, lines=())
     return changed(section, lines=tuple(line for line in section.lines if line.differs))
 
 
@@ -222,10 +225,10 @@ def _bars(
 
 
 def _notes(whole: Sequence[Section], shown: Sequence[Section], console: Console) -> None:
-    """Say what is not shown, and what the star means."""
+    """Say what is not shown, beside the facts of the run and of the machine."""
     hidden = [
         f"{len(all_.lines) - len(some.lines)} {all_.title}"
-        for all_, some in zip(whole[1:], shown[1:], strict=True)
+        for all_, some in zip(whole[1:4], shown[1:4], strict=True)
         if len(all_.lines) > len(some.lines)
     ]
     if not any(section.lines for section in shown[1:]):

@@ -6,6 +6,7 @@ import json
 
 from runner.app import utc_now
 from runner.cli import run_views
+from runner.cli.run_views import SYSTEM
 from runner.cli.selection import RUN_HELP, opened, store_option
 from runner.cli.sparkline import sparkline
 from runner.cli.text import clipped, padded, printable, width
@@ -59,7 +60,10 @@ def call(options: Namespace, console: Console) -> int:
         return 0
     _fields(console, dict(run_views.page(run, experiment, record, now)))
     _section(console, "parameters", dict(sorted(run.params.items())))
-    _metrics(console, run, courses)
+    measured = {k: m for k, m in sorted(run.metrics.items()) if not k.startswith(SYSTEM)}
+    system = {k: m for k, m in sorted(run.metrics.items()) if k.startswith(SYSTEM)}
+    _metrics(console, "metrics", measured, courses)
+    _metrics(console, "system", system, courses)
     tags = dict(sorted(run.tags.items()))
     note = tags.pop(run_views.NOTE, "")
     _section(console, "tags", tags)
@@ -101,22 +105,28 @@ def _section(console: Console, title: str, values: Mapping[str, str]) -> None:
         console.say(f"  {padded(names[key], columns)}  {clipped(value, LONGEST)}".rstrip())
 
 
-def _metrics(console: Console, run: TrackedRun, courses: Mapping[str, tuple[Metric, ...]]) -> None:
-    """Print the metrics: name, last value, step, and the course of those that have one."""
-    if not run.metrics:
+def _metrics(
+    console: Console,
+    title: str,
+    metrics: Mapping[str, Metric],
+    courses: Mapping[str, tuple[Metric, ...]],
+) -> None:
+    """Print metrics: name, last value, step, and the course of those that have one."""
+    if not metrics:
         return
     rows = []
-    for key, metric in sorted(run.metrics.items()):
+    for key, metric in metrics.items():
         course = courses.get(key, ())
         line = ""
         if len(course) > 1:
             bars = sparkline([m.value for m in course], plain=not console.speaks_utf8)
             low, high = run_views.extremes(course)
             line = f"{bars}  {low} to {high}, {len(course)} values"
-        rows.append((printable(key), run_views.number(metric), f"(step {metric.step})", line))
+        name = printable(key.removeprefix(SYSTEM))
+        rows.append((name, run_views.number(metric), f"(step {metric.step})", line))
     widths = [max(width(row[at]) for row in rows) for at in range(3)]
     widths[0] = min(widths[0], WIDEST)
-    console.say(f"\n{console.styled('metrics', 'bold')}")
+    console.say(f"\n{console.styled(title, 'bold')}")
     for row in rows:
         cells = [padded(cell, columns) for cell, columns in zip(row, [*widths, 0], strict=True)]
         console.say(f"  {'  '.join(cells)}".rstrip())
