@@ -14,7 +14,9 @@ from mlflow_servers import MlflowServer
 
 from runner.cli.output import SilentReporter
 from runner.pipeline.store_digest import compare
-from runner.pipeline.transfer import Scope, every_run, transfer
+from runner.pipeline.store_reading import every_run
+from runner.pipeline.tally import Scope
+from runner.pipeline.transfer import transfer
 from runner.stores.opening import open_store
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from runner.app import Application
 from runner.cli.output import SilentReporter
 from runner.errors import StoreError
 from runner.pipeline.store_digest import compare
-from runner.pipeline.transfer import Scope, transfer
+from runner.pipeline.tally import Scope
+from runner.pipeline.transfer import transfer
 from runner.settings import settings
 from runner.stores.bridge import VERSION, bridged
 from runner.stores.opening import open_store
