@@ -139,10 +139,10 @@ class Application:
 
     @property
     def environments(self) -> EnvironmentCatalog:
-        """The environments that were built."""
-        from runner.environments.catalog import Catalog
+        """The environments and images that were built."""
+        from runner.environments.catalogs import Catalogs
 
-        return Catalog(home=self.home, environ=self.environ)
+        return Catalogs(home=self.home, environ=self.environ)
 
     @property
     def lock_mixer(self) -> LockMixer:
@@ -289,7 +289,17 @@ class Application:
         """Bind a server for a team on the store."""
         from runner.serving.team_server import TeamServer
 
-        return TeamServer(self.store, options)
+        store = self.store
+        if options.artifacts:
+            from runner.stores.elsewhere import with_artifacts
+
+            store = with_artifacts(
+                store,
+                options.artifacts,
+                directory=self.settings.directory,
+                environ=self.environ,
+            )
+        return TeamServer(store, options)
 
     def accounts(self, path: str) -> Accounts:
         """Return the accounts in a file."""

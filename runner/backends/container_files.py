@@ -11,10 +11,9 @@ import io
 import os
 import re
 import tarfile
-import tempfile
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import IO, Any
@@ -25,8 +24,6 @@ PRIVATE = "/mlflow/private"
 """Where the shell finds values that are nobody's business; it deletes them before all else."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LONGEST_ARGUMENT = 131072
-IN_MEMORY = 16 << 20
-"""Bytes of an archive that are kept in memory."""
 PROLOGUE = f'. {PRIVATE}/variables; rm -rf {PRIVATE} 2>/dev/null; exec "$0" -c "$1"'
 PROLOGUE_OF_FILE = f'. {PRIVATE}/variables; exec "$0" {PRIVATE}/script'
 
@@ -84,13 +81,15 @@ class Packing:
         """Return the variables with a home for a user whom the image does not know."""
         return {"HOME": HOME, **given} if self.home else given
 
-    def archives(self, confidential: Mapping[str, str]) -> Iterator[IO[bytes]]:
-        """Make what is to be put into the container."""
+    def archives(self, confidential: Mapping[str, str]) -> Iterator[tuple[IO[bytes], int]]:
+        """Make what is to be put into the container; files with their sizes."""
         order = self._order
         script = order["script"] if self._is_long() else None
         if not (confidential or script or self.home or order["code"] == "copy"):
             return
-        file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=order["folder"])  # noqa: SIM115
+        path = os.path.join(order["folder"], "into-container.tar")
+        file = open(path, "w+b")  # noqa: SIM115 - whoever gets it closes it
+        os.unlink(path)
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             self._folder(archive, "/mlflow", mode=0o755, own=False)
             if self.home:
@@ -105,8 +104,9 @@ class Packing:
                 self._folder(archive, "/mlflow/projects", mode=0o755, own=False)
                 self._folder(archive, CODE, mode=0o755)
                 self._project(archive)
+        size = file.tell()
         file.seek(0)
-        yield file
+        yield file, size
 
     def _is_long(self) -> bool:
         script = self._order["script"]

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from runner.backends import supervise
 from runner.backends.local import (
@@ -27,9 +26,11 @@ from runner.model.lock import ImageEnvironment, ProcessEnvironment
 from runner.model.plan import Command
 from runner.model.run import StoreAccess
 from runner.model.value import changed
-from runner.system.engine import address, connect
+from runner.system.engine import address
+from runner.system.engine_calls import Engine
 from runner.system.files import read, write_whole
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
@@ -279,44 +280,33 @@ def signal_of(code: int) -> int | None:
 def remove_of_run(run_id: str, environ: Mapping[str, str]) -> None:
     """Remove what is left of a run's container; without an engine there is nothing to remove."""
     try:
-        engine = connect(environ)
-    except RunprojError:
-        return
-    try:
+        engine = Engine(environ)
         for found in _listed(engine, f"{LABEL_RUN}={run_id}"):
-            _removed(engine, found["Id"])
-    finally:
+            engine.ask("DELETE", f"/containers/{found['Id']}?v=1&force=1")
         engine.close()
+    except RunprojError:
+        return  # ``runproj doctor`` tries again
 
 
 def leftovers(environ: Mapping[str, str], *, dry_run: bool) -> Iterator[str]:
-    """Remove containers of this machine whose job is gone; return a sentence about each."""
+    """Remove containers of this machine whose job is gone; return a word about each."""
     try:
-        engine = connect(environ)
-    except RunprojError:
-        return
-    try:
+        engine = Engine(environ)
         for found in _listed(engine, f"{LABEL_HOST}={os.uname().nodename}"):
             known = found.get("Labels") or {}
             if os.path.isdir(known.get(LABEL_JOB, "/")):
                 continue  # its job will see to it
-            if dry_run or _removed(engine, found["Id"]):
-                yield f"container {found['Id'][:12]} of run {known.get(LABEL_RUN)}"
-    finally:
+            if not dry_run:
+                engine.ask("DELETE", f"/containers/{found['Id']}?v=1&force=1")
+            yield f"container {found['Id'][:12]} of run {known.get(LABEL_RUN)}"
         engine.close()
+    except RunprojError:
+        return  # no engine, no containers
 
 
-def _listed(engine: Any, label: str) -> list[dict[str, Any]]:  # noqa: ANN401 - untyped
-    try:
-        found: list[dict[str, Any]] = engine.api.containers(all=True, filters={"label": label})
-    except Exception:  # noqa: BLE001 - whatever the SDK raises: there is nothing to be had
-        return []
+def _listed(engine: Engine, label: str) -> list[dict[str, Any]]:
+    from urllib.parse import quote
+
+    filters = quote(json.dumps({"label": [label]}))
+    found: list[dict[str, Any]] = engine.ask("GET", f"/containers/json?all=1&filters={filters}")
     return found
-
-
-def _removed(engine: Any, identity: str) -> bool:  # noqa: ANN401 - untyped
-    try:
-        engine.api.remove_container(identity, v=True, force=True)
-    except Exception:  # noqa: BLE001 - it is gone, or the next doctor tries again
-        return False
-    return True

@@ -152,6 +152,10 @@ def _variables(
 
 def _check_expansion(text: str, document: YamlDocument, path: Path, findings: Findings) -> None:
     if "$" in text:
-        message = f"'{text}' contains '$', which no shell expands here"
-        hint = "write the value out, or pass it with -A"
+        if path[1] == "volumes":
+            message = f"'{text}' contains '$': only $NAME and ${{NAME}} are replaced, by variables"
+            hint = "paths that start with ./ are relative to the project"
+        else:
+            message = f"'{text}' contains '$', which no shell expands here"
+            hint = "write the value out, or pass it with -A env=NAME=VALUE"
         findings.warn("docker-expansion", message, document.place(path), hint=hint)

@@ -7,9 +7,9 @@ from runner.model.value import RunId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from runner.model.tracking import RunPage, TrackedRun
+    from runner.model.tracking import Experiment, TrackedRun
     from runner.ports import TrackingStore
 
 PAGE = 1000
@@ -70,6 +70,20 @@ def chosen_experiments(store: TrackingStore, wanted: Iterable[str]) -> dict[str,
     return chosen or names
 
 
+def find_experiment(store: TrackingStore, wanted: str) -> Experiment:
+    """Return the experiment of a name or an id, deleted or not.
+
+    Raises:
+        StoreError: There is none.
+    """
+    everywhere = store.experiments()
+    for attribute in ("name", "experiment_id"):
+        for experiment in everywhere:
+            if getattr(experiment, attribute) == wanted:
+                return experiment
+    raise _no_experiment(wanted, [experiment.name for experiment in everywhere])
+
+
 def _no_experiment(wanted: str, names: Collection[str]) -> StoreError:
     from difflib import get_close_matches
 
@@ -97,8 +111,6 @@ def search_runs(
     Raises:
         FilterError: The filter or the order makes no sense.
     """
-    if search := getattr(store, "search_runs", None):
-        return _searched_by_store(search, experiment_ids, filter_text, order, lifecycle, page_size)
     from runner.query.kinds import RUN
     from runner.query.search import admits, searched
 
@@ -115,30 +127,6 @@ def _pages(
     page: str | None = None
     while True:
         found = store.runs(experiment_ids, limit=size, page=page, lifecycle=lifecycle)
-        yield from found.runs
-        page = found.next_page
-        if page is None:
-            return
-
-
-def _searched_by_store(
-    search: Callable[..., RunPage],
-    experiment_ids: Sequence[str],
-    filter_text: str,
-    order: Sequence[str],
-    lifecycle: str,
-    size: int,
-) -> Iterator[TrackedRun]:
-    page: str | None = None
-    while True:
-        found = search(
-            experiment_ids,
-            filter_text=filter_text,
-            order=order,
-            limit=size,
-            page=page,
-            lifecycle=lifecycle,
-        )
         yield from found.runs
         page = found.next_page
         if page is None:

@@ -110,17 +110,21 @@ def telling(comparisons: Iterable[Comparison], *, everything: bool = False) -> l
 
 def row(comparison: Comparison) -> tuple[str, ...]:
     """Return the cells of one comparison, in the order of ``HEADER``."""
-    apart = comparison.difference
     detail = f": {comparison.detail}" if comparison.detail else ""
     return (
         comparison.kind,
         comparison.name,
         _cell(comparison.reference),
         _cell(comparison.now),
-        "" if apart is None else f"{apart:.3g}",
+        difference_text(comparison),
         comparison.tolerance or "",
         f"{comparison.judgement}{detail}",
     )
+
+
+def difference_text(comparison: Comparison) -> str:
+    """Return how far apart numbers are, short; nothing where there are none."""
+    return "" if comparison.difference is None else f"{comparison.difference:.3g}"
 
 
 def bisection_sentence(bisection: Bisection) -> str:

@@ -136,13 +136,13 @@ class Watch:
     def check_location(self, location: str | None) -> None:
         """Refuse a folder of this machine that is not below the store's own artifacts."""
         path = local_path(location or "")
-        root = self.store.artifact_root
-        if path is None:
+        if path is None or any(_is_below(path, root) for root in self._local_roots()):
             return
-        inside = root is not None and not root.partition("://")[1]
-        inside = inside and os.path.realpath(path).startswith(os.path.realpath(root or "") + os.sep)
-        if not inside:
-            raise Refusal(f"{location!r} is a folder of the server that is not for artifacts")
+        raise Refusal(f"{location!r} is a folder of the server that is not for artifacts")
+
+    def _local_roots(self) -> list[str]:
+        roots = [self.store.artifact_root, getattr(self.store, "remote_root", None)]
+        return [root for root in roots if root is not None and os.path.isabs(root)]
 
 
 class GuardedArtifacts:
@@ -166,6 +166,10 @@ class GuardedArtifacts:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - further ways of writing
         self._check(EDIT)
         return getattr(self._files, name)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return os.path.realpath(path).startswith(os.path.realpath(root).rstrip("/") + "/")
 
 
 def of_experiment(level: int) -> Rule:

@@ -98,6 +98,7 @@ class Service:
         if not uri.startswith(SCHEME):
             return uri
         parts = uri.removeprefix(SCHEME).strip("/").split("/")
-        folder, rest = self.files.locate(checked(parts, uri))
+        address = checked(parts, uri)
+        folder, rest = self.files.locate(address)
         root = folder.folder()
-        return uri if root is None else os.path.join(root, *rest)
+        return self.files.location(address) if root is None else os.path.join(root, *rest)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from runner.errors import ParameterError, SpecError, UsageError
 from runner.model.plan import Container, Mount
 from runner.model.spec import Problem
 from runner.stages.docker_arguments import container_settings, gpus
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -37,7 +37,8 @@ MODES = frozenset(
 VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 PRECIOUS = ("/proc", "/sys", "/dev", "/etc", "/boot", "/run", "/var/run", "/var/lib/docker")
 """Folders of the host through which the whole of it can be had."""
-OWN_NAMESPACES = {"pid_mode": "processes", "ipc_mode": "memory", "uts_mode": "name"}
+OWN_NAMESPACES = {"PidMode": "processes", "IpcMode": "memory", "UTSMode": "name"}
+REACHING = {"CapAdd": "cap-add", "Devices": "device", "CgroupParent": "cgroup-parent"}
 
 
 class Containment:
@@ -107,17 +108,17 @@ class Containment:
 
     def settings(self, found: Mapping[str, Any]) -> None:
         """Note which of the settings give the host away."""
-        if found.get("privileged"):
+        if found.get("Privileged"):
             self.grave.append("--privileged gives it everything that root of the host has")
         for name, what in OWN_NAMESPACES.items():
             if str(found.get(name, "")) == "host":
                 self.grave.append(f"it shares the host's {what}")
-        if found.get("userns_mode") == "host":
+        if found.get("UsernsMode") == "host":
             self.grave.append("it shares the host's users")
-        for name in ("cap_add", "devices", "cgroup_parent"):
+        for name, option in REACHING.items():
             if found.get(name):
-                self.grave.append(f"{name.replace('_', '-')} {found[name]} reaches into the host")
-        options = [o for o in found.get("security_opt", ()) if not o.startswith("no-new-priv")]
+                self.grave.append(f"--{option} reaches into the host")
+        options = [o for o in found.get("SecurityOpt", ()) if not o.startswith("no-new-priv")]
         if options:
             self.grave.append(f"security-opt {options} takes a guard away")
 
@@ -169,8 +170,8 @@ def contained(
     network = settings.pop("network", None) or spec.network
     if network == "host" and "network" not in {*request.docker_arguments, "net"}:
         under_way.asked.append("it uses the host's network")
-    if spec.gpus and "device_requests" not in settings:
-        settings["device_requests"] = _gpus(spec)
+    if spec.gpus and "DeviceRequests" not in settings:
+        settings["DeviceRequests"] = _gpus(spec)
     _ask(under_way, request, spec)
     inputs = _inputs(invocation, under_way.mounts)
     extra = settings.pop("env", {})

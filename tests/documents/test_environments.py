@@ -138,6 +138,34 @@ def test_docker(read: Read) -> None:
     assert spec.variables == {"GREETING": "hello world", "TOKEN": None, "N": "3"}
 
 
+def test_docker_with_all_its_keys(read: Read) -> None:
+    text = (
+        "name: my-project\n"
+        "docker_env:\n"
+        "  dockerfile: docker/Dockerfile\n"
+        "  context: docker\n"
+        "  args: {CUDA: 12.4, FULL: true}\n"
+        "  target: train\n"
+        "  gpus: 2\n"
+        "  network: none\n"
+        "  user: 1000\n"
+        "  platform: linux/amd64\n"
+        "  pull: never\n"
+        "  code: mount\n"
+    )
+
+    found = read({"MLproject": text, "docker/Dockerfile": "FROM scratch\n"})
+
+    spec = environment(found)
+    assert found.problems == ()
+    assert isinstance(spec, DockerSpec)
+    assert (spec.image, spec.dockerfile, spec.context) == (None, "docker/Dockerfile", "docker")
+    assert spec.is_built
+    assert spec.args == {"CUDA": "12.4", "FULL": "true"}
+    assert (spec.target, spec.gpus, spec.network, spec.user) == ("train", "2", "none", "1000")
+    assert (spec.platform, spec.pull, spec.code) == ("linux/amd64", "never", "mount")
+
+
 def test_requirements_and_pyproject_may_be_named_as_python_env(read: Read) -> None:
     requirements = read({"MLproject": "python_env: r/dev.txt\n", "r/dev.txt": "six\n"})
     pyproject = read(

@@ -128,30 +128,30 @@ class Building:
         subject = recipe.shown or "the project's image"
         began = time.monotonic()
         self._tell(Step(verb="building", subject=subject))
-        with tempfile.TemporaryFile() as context, translated(where):
+        with tempfile.TemporaryFile() as context:
             dockerfile = _packed(recipe, context, pins)
             context.seek(0)
-            try:
-                answers = self._images.client.api.build(
-                    fileobj=context,
-                    custom_context=True,
-                    dockerfile=dockerfile,
-                    tag=tag,
-                    buildargs=dict(recipe.arguments),
-                    labels=dict(labels),
-                    target=recipe.target or "",
-                    platform=recipe.platform,
-                    rm=True,
-                    forcerm=True,
-                    decode=True,
-                    timeout=None,
-                )
-                self._follow(answers)
-            except APIError as error:
-                raise EnvError(
-                    f"the engine does not build {subject}: {explained(error, where)[0]}",
-                    where=subject,
-                ) from None
+            with translated(where):
+                try:
+                    answers = self._images.client.api.build(
+                        fileobj=context,
+                        custom_context=True,
+                        dockerfile=dockerfile,
+                        tag=tag,
+                        buildargs=dict(recipe.arguments),
+                        labels=dict(labels),
+                        target=recipe.target or "",
+                        platform=recipe.platform,
+                        rm=True,
+                        forcerm=True,
+                        decode=True,
+                        timeout=None,
+                    )
+                    self._follow(answers)
+                except APIError as error:
+                    raise EnvError(
+                        f"the engine does not build {subject}: {explained(error, where)[0]}"
+                    ) from None
         seconds = time.monotonic() - began
         self._tell(StepDone(verb="building", subject=subject, seconds=seconds))
 

@@ -177,7 +177,7 @@ def test_limits_and_shared_memory(project: DockerProject) -> None:
     assert (int(limit), int(shared)) == (64 << 20, 32 << 10)
     assert network == ["lo"]
     assert "cannot log to the tracking store" in done.stderr
-    assert done.record["container"]["settings"]["nano_cpus"] == 500_000_000
+    assert done.record["container"]["settings"]["NanoCpus"] == 500_000_000
 
 
 def test_too_little_memory_is_told_from_other_kills(
