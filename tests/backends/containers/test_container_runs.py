@@ -118,7 +118,7 @@ def test_output_keeps_its_streams_and_its_bytes(project: DockerProject) -> None:
 def test_a_terminal_of_its_own(project: DockerProject) -> None:
     done = project.go("test -t 1 && echo a terminal; exit 4", "-A", "t")
 
-    assert (done.exit_code, done.stdout) == (4, "a terminal\r\n")
+    assert (done.exit_code, done.stdout) == (4, "a terminal\n")
 
 
 def test_volumes_belong_to_the_caller(project: DockerProject) -> None:
