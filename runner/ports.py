@@ -374,6 +374,13 @@ class LineageStore(Protocol):
         """Add metrics of logged models."""
 
 
+class ManyLineages(Protocol):
+    """A lineage store that answers for many runs at once."""
+
+    def lineages(self, run_ids: Sequence[RunId]) -> Mapping[RunId, Lineage]:
+        """Return the lineages of those runs that have one; of the others there is nothing."""
+
+
 class RegistryStore(Protocol):
     """Registered models and their versions."""
 
