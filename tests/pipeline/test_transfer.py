@@ -272,6 +272,7 @@ def test_the_command_tells_and_exits_by_what_differs(
         (("verify", "-q", "files", "sqlite:///two.db"), 0, ""),
         (("verify", "files", "sqlite:///empty.db"), 1, "run " + PARENT + " is not in"),
         (("copy", "files", "files/../files"), 2, "FROM and TO are the same store"),
+        (("copy", "sqlite:///none.db", "files"), 2, "there is no store at sqlite:///"),
         (("copy", "files", "ftp://x"), 125, "there is no tracking store for 'ftp://x'"),
     ):
         process = command(runproj, *arguments, cwd=tmp_path)
