@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conda_scene import conda
+from docker_scene import docker
 from measure import Table, Variant
 from stores import fill_files, fill_sqlite
 
@@ -245,4 +246,5 @@ SCENES = {
     "parameters": parameters,
     "environment": environment,
     "conda": conda,
+    "docker": docker,
 }

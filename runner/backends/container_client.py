@@ -15,21 +15,21 @@ import select
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from runner.backends.container_files import Packing, shell_words
 from runner.backends.container_options import creation
 from runner.backends.containers import RESULT
 from runner.backends.relay import Relay, loopback_ports
 from runner.errors import RunprojError
-from runner.system.engine import address, connect, translated
+from runner.system.engine_calls import PATIENCE, Engine
 from runner.system.files import write_whole
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from docker import DockerClient
+    from runner.system.engine_calls import Bytes
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 TROUBLE = 125
@@ -74,12 +74,12 @@ class Client:
 
     def __init__(self, order: Mapping[str, Any], environ: Mapping[str, str]) -> None:
         self.order, self.environ = order, environ
-        self.where = address(environ)
+        self.engine = Engine(environ)
         self.result: dict[str, Any] = {"version": 1, "phase": "submit", "removed": True}
         self.ending = Ending(float(order["grace"]))
         self.relay: Relay | None = None
-        self._engine: DockerClient | None = None
         self._id = ""
+        self._deaf: set[int] = set()
         self._news, self._bell = os.pipe()
 
     def run(self) -> int:
@@ -95,14 +95,12 @@ class Client:
             self._publish()
 
     def _run(self) -> int:
-        with translated(self.where):
-            self._engine = connect(self.environ)
-            self._create()
-            if self._cancelled_early():
-                return 128 + signal.SIGTERM
-            stream = self._attached()
-            self._api.start(self._id)
-            self.result["phase"] = "command"
+        self._create()
+        if self._cancelled_early():
+            return 128 + signal.SIGTERM
+        stream = self.engine.stream(self._id)
+        self._ask("POST", "/start")
+        self.result["phase"] = "command"
         if self.relay:
             self.relay.start(self._addresses)
         pump = threading.Thread(target=self._pump, args=(stream,), daemon=True)
@@ -111,10 +109,8 @@ class Client:
         pump.join(OUTAGE)
         return self._verdict()
 
-    @property
-    def _api(self) -> Any:  # noqa: ANN401 - the SDK is untyped
-        assert self._engine is not None  # noqa: S101 - nothing is asked before it is there
-        return self._engine.api
+    def _ask(self, method: str, rest: str, *, patience: float | None = PATIENCE) -> Any:  # noqa: ANN401 - JSON
+        return self.engine.ask(method, f"/containers/{self._id}{rest}", patience=patience)
 
     # -- beginning
 
@@ -131,24 +127,24 @@ class Client:
         order = self.order
         variables = dict(order["variables"])
         confidential = {name: self.environ[name] for name in order["confidential"]}
-        image = self._api.inspect_image(order["image"])
+        image = self.engine.ask("GET", f"/images/{order['image']}/json")
         self._prepare_network(variables, confidential)
         packing = Packing(order, image, self._user())
         command, variables = shell_words(order, variables, confidential)
-        made = self._api.create_container(
-            **creation(
-                self._api,
-                {**order, "user": packing.user, "home": packing.home},
-                command=command,
-                variables=packing.variables(variables),
-                hosts=self.relay.hosts if self.relay else {},
-            )
+        document = creation(
+            {**order, "user": packing.user},
+            command=command,
+            variables=packing.variables(variables),
+            hosts=self.relay.hosts if self.relay else {},
         )
-        self._id = made["Id"]
+        target = f"/containers/create?name={order['name']}"
+        if order["platform"]:
+            target += f"&platform={order['platform']}"
+        self._id = self.engine.ask("POST", target, document)["Id"]
         self.result.update(id=self._id, image=order["image"], removed=False)
-        for content in packing.archives(confidential if command.is_wrapped else {}):
+        for content, size in packing.archives(confidential if command.is_wrapped else {}):
             with content:
-                self._api.put_archive(self._id, "/", content)
+                self.engine.put(f"/containers/{self._id}/archive?path=/", content, size)
 
     def _user(self) -> str | None:
         """Return whom the command runs as; None for the one that the image names.
@@ -161,7 +157,7 @@ class Client:
             return None
         if given != "caller":
             return str(given)
-        uid, path = os.getuid(), self.where.socket
+        uid, path = os.getuid(), self.engine.where.socket
         if uid == 0 or (path and os.stat(path).st_uid == uid):
             return None
         return f"{uid}:{os.getgid()}"
@@ -171,7 +167,7 @@ class Client:
         ports = loopback_ports(self.order["servers"], {**variables, **confidential})
         if not ports or self.order["network"] in {"host", "none"}:
             return
-        self.relay = Relay.between(self._api, self.where, self.order["network"], ports)
+        self.relay = Relay.between(self.engine, self.order["network"], ports)
         for values in (variables, confidential):
             values.update(self.relay.rewritten(values))
 
@@ -179,38 +175,42 @@ class Client:
         """Whether we were asked to end before the container has started."""
         return bool(select.select([self._news], [], [], 0)[0])
 
-    def _attached(self) -> Any:  # noqa: ANN401 - a socket, or what the SDK takes for one
-        params = {"stdout": 1, "stderr": 1, "stream": 1, "logs": 1}
-        return self._api.attach_socket(self._id, params=params)
-
     # -- meanwhile
 
-    def _pump(self, stream: Any) -> None:  # noqa: ANN401 - as above
+    def _pump(self, stream: Bytes) -> None:
         """Hand on what the container writes, wait until it has ended, and ring."""
         try:
-            if self.order["settings"].get("tty"):
-                while chunk := _some(stream, 1 << 16):
-                    _write(1, chunk)
+            if self.order["settings"].get("Tty"):
+                while chunk := stream.recv(1 << 16):
+                    self._hand_on(1, chunk)
             else:
                 while len(header := _exactly(stream, HEADER)) == HEADER:
                     size = int.from_bytes(header[4:], "big")
                     target = 2 if header[0] == 2 else 1  # noqa: PLR2004 - 2 is stderr
-                    while size > 0 and (chunk := _some(stream, min(size, 1 << 16))):
-                        _write(target, chunk)
+                    while size > 0 and (chunk := stream.recv(min(size, 1 << 16))):
+                        self._hand_on(target, chunk)
                         size -= len(chunk)
         except OSError:
-            pass  # the engine has gone, or nobody listens to us: the end is found out elsewhere
+            pass  # the engine has gone: the end is found out elsewhere
         finally:
             self._wait()
             os.write(self._bell, b"\0")
+
+    def _hand_on(self, target: int, chunk: bytes) -> None:
+        """Write a piece of output; when nobody listens any more the command goes on."""
+        try:
+            while chunk and target not in self._deaf:
+                chunk = chunk[os.write(target, chunk) :]
+        except OSError:
+            self._deaf.add(target)
 
     def _wait(self) -> None:
         """Wait until the container has ended; an engine that goes away may come back."""
         deadline = time.monotonic() + OUTAGE
         while True:
             try:
-                self._api.wait(self._id, timeout=None)
-            except Exception:  # noqa: BLE001 - whatever the SDK raises: it is tried again
+                self._ask("POST", "/wait", patience=None)
+            except RunprojError:
                 if time.monotonic() > deadline:
                     return
                 time.sleep(0.5)
@@ -234,21 +234,20 @@ class Client:
 
     def _kill(self, number: int) -> None:
         try:
-            self._api.kill(self._id, signal=signal.Signals(number).name)
-        except Exception:  # noqa: BLE001 - it has just ended, or the next step tries again
-            return
+            self._ask("POST", f"/kill?signal={signal.Signals(number).name}")
+        except RunprojError:
+            return  # it has just ended, or the next step tries again
 
     def _addresses(self) -> set[str]:
         """Return the container's own addresses: nobody else may use its relay."""
-        networks = self._api.inspect_container(self._id)["NetworkSettings"]["Networks"]
+        networks = self._ask("GET", "/json")["NetworkSettings"]["Networks"]
         return {one["IPAddress"] for one in networks.values() if one.get("IPAddress")}
 
     # -- ending
 
     def _verdict(self) -> int:
         """Find out how the container ended."""
-        with translated(self.where, doing="nobody knows how the container ended"):
-            state = self._api.inspect_container(self._id)["State"]
+        state = self._ask("GET", "/json")["State"]
         code = int(state["ExitCode"])
         self.result.update(
             exit_code=code,
@@ -268,9 +267,9 @@ class Client:
         if not self._id:
             return
         try:
-            self._api.remove_container(self._id, v=True, force=True)
-        except Exception as error:  # noqa: BLE001 - ``runproj doctor`` takes it away later
-            self.result["leftover"] = str(error)
+            self._ask("DELETE", "?v=1&force=1")
+        except RunprojError as error:  # ``runproj doctor`` takes it away later
+            self.result["leftover"] = error.message
         else:
             self.result["removed"] = True
 
@@ -279,21 +278,11 @@ class Client:
         write_whole(path, f"{json.dumps(self.result)}\n".encode())
 
 
-def _some(stream: Any, count: int) -> bytes:  # noqa: ANN401 - a socket or a file
-    chunk: bytes = stream.recv(count) if hasattr(stream, "recv") else stream.read(count)
-    return chunk
-
-
-def _exactly(stream: Any, count: int) -> bytes:  # noqa: ANN401 - as above
+def _exactly(stream: Bytes, count: int) -> bytes:
     found = b""
-    while len(found) < count and (chunk := _some(stream, count - len(found))):
+    while len(found) < count and (chunk := stream.recv(count - len(found))):
         found += chunk
     return found
-
-
-def _write(target: int, chunk: bytes) -> None:
-    while chunk:
-        chunk = chunk[os.write(target, chunk) :]
 
 
 def main(path: str, environ: Mapping[str, str]) -> int:

@@ -11,10 +11,9 @@ import io
 import os
 import re
 import tarfile
-import tempfile
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import IO, Any
@@ -25,8 +24,6 @@ PRIVATE = "/mlflow/private"
 """Where the shell finds values that are nobody's business; it deletes them before all else."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LONGEST_ARGUMENT = 131072
-IN_MEMORY = 16 << 20
-"""Bytes of an archive that are kept in memory."""
 PROLOGUE = f'. {PRIVATE}/variables; rm -rf {PRIVATE} 2>/dev/null; exec "$0" -c "$1"'
 PROLOGUE_OF_FILE = f'. {PRIVATE}/variables; exec "$0" {PRIVATE}/script'
 
@@ -43,15 +40,18 @@ def shell_words(
     """Return the words of the command and the variables of the container.
 
     With a shell in the image, confidential values are not among the variables: they are in a file
-    that the shell reads and deletes. Without one there is no other way than the variables.
+    that the shell reads and deletes. Without one, or when nothing can be put into the container,
+    there is no other way than the variables.
     """
     if not order["shell"]:
         return Words(order["argv"]), {**variables, **confidential}
     script, shell = order["script"], order["shell"]
+    if order["settings"].get("ReadonlyRootfs"):
+        return Words([shell, "-c", script]), {**variables, **confidential}
     plain = {name: value for name, value in confidential.items() if not NAME.fullmatch(name)}
     for name in plain:
         del confidential[name]
-    if len(script.encode("utf-8", "surrogateescape")) >= LONGEST_ARGUMENT:
+    if is_long(script):
         words = Words([shell, "-c", PROLOGUE_OF_FILE, shell])
     elif confidential:
         words = Words([shell, "-c", PROLOGUE, shell, script])
@@ -59,6 +59,11 @@ def shell_words(
         return Words([shell, "-c", script]), {**variables, **plain}
     words.is_wrapped = True
     return words, {**variables, **plain}
+
+
+def is_long(script: str) -> bool:
+    """Whether a script is too long for an argument."""
+    return len(script.encode("utf-8", "surrogateescape")) >= LONGEST_ARGUMENT
 
 
 class Packing:
@@ -78,19 +83,22 @@ class Packing:
         self._known = uid.isdigit() or uid == "root"
         self._uid = int(uid) if uid.isdigit() else 0
         self._gid = int(gid) if gid.isdigit() else self._uid if user else 0
-        self.home = HOME if user and self._uid else None
+        is_closed = order["settings"].get("ReadonlyRootfs")
+        self.home = HOME if user and self._uid and not is_closed else None
 
     def variables(self, given: dict[str, str]) -> dict[str, str]:
         """Return the variables with a home for a user whom the image does not know."""
         return {"HOME": HOME, **given} if self.home else given
 
-    def archives(self, confidential: Mapping[str, str]) -> Iterator[IO[bytes]]:
-        """Make what is to be put into the container."""
+    def archives(self, confidential: Mapping[str, str]) -> Iterator[tuple[IO[bytes], int]]:
+        """Make what is to be put into the container; files with their sizes."""
         order = self._order
         script = order["script"] if self._is_long() else None
         if not (confidential or script or self.home or order["code"] == "copy"):
             return
-        file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=order["folder"])  # noqa: SIM115
+        path = os.path.join(order["folder"], "into-container.tar")
+        file = open(path, "w+b")  # noqa: SIM115 - whoever gets it closes it
+        os.unlink(path)
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             self._folder(archive, "/mlflow", mode=0o755, own=False)
             if self.home:
@@ -105,12 +113,13 @@ class Packing:
                 self._folder(archive, "/mlflow/projects", mode=0o755, own=False)
                 self._folder(archive, CODE, mode=0o755)
                 self._project(archive)
+        size = file.tell()
         file.seek(0)
-        yield file
+        yield file, size
 
     def _is_long(self) -> bool:
         script = self._order["script"]
-        return bool(self._order["shell"]) and len(script.encode()) >= LONGEST_ARGUMENT
+        return bool(self._order["shell"]) and is_long(script)
 
     def _project(self, archive: tarfile.TarFile) -> None:
         made: set[str] = set()

@@ -1,61 +1,52 @@
-"""An order -> what the SDK's ``create_container`` is to be called with."""
+"""An order -> the document of ``POST /containers/create`` (Docker Engine API)."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from runner.backends.container_files import CODE
 from runner.errors import BackendError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-OF_CONTAINER = frozenset({"hostname", "tty"})
+OF_CONTAINER = ("Hostname", "Tty", "Entrypoint")
 """Settings that belong to the container itself; the others are for its host."""
-LABEL = "runproj."
-"""What the names of our labels begin with."""
 
 
 def creation(
-    api: Any,  # noqa: ANN401 - the SDK is untyped
     order: Mapping[str, Any],
     *,
     command: Sequence[str],
     variables: Mapping[str, str],
     hosts: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the arguments that make the container of an order."""
+    """Return the document that makes the container of an order."""
     settings = dict(order["settings"])
-    labels = {**settings.pop("labels", {}), **order["labels"]}
-    own = {name: settings.pop(name) for name in OF_CONTAINER & settings.keys()}
-    entrypoint = settings.pop("entrypoint", None)
+    labels = {**settings.pop("Labels", {}), **order["labels"]}
+    own = {name: settings.pop(name) for name in OF_CONTAINER if name in settings}
     if hosts:
-        settings["extra_hosts"] = {**hosts, **settings.get("extra_hosts", {})}
-    memory = settings.get("mem_limit")
-    if memory and "memswap_limit" not in settings:
-        settings["memswap_limit"] = memory  # a limit that the disk stretches is none
+        known = [f"{name}:{target}" for name, target in hosts.items()]
+        settings["ExtraHosts"] = [*known, *settings.get("ExtraHosts", ())]
+    if settings.get("Memory"):
+        # a limit that the disk stretches is none
+        settings.setdefault("MemorySwap", settings["Memory"])
     if order["network"]:
-        settings["network_mode"] = order["network"]
-    arguments = {
-        "image": order["image"],
-        "command": list(command),
-        "name": order["name"],
-        "environment": {"PYTHONUNBUFFERED": "1", "TINI_KILL_PROCESS_GROUP": "1", **variables},
-        "labels": labels,
-        "host_config": api.create_host_config(init=True, **mounted(order), **settings),
+        settings["NetworkMode"] = order["network"]
+    default = CODE if order["code"] != "image" else None
+    optional = {"User": order["user"], "WorkingDir": order["directory"] or default}
+    given = {"PYTHONUNBUFFERED": "1", "TINI_KILL_PROCESS_GROUP": "1", **variables}
+    return {
+        "Image": order["image"],
+        "Cmd": list(command),
+        "Env": [f"{name}={value}" for name, value in given.items()],
+        "Labels": labels,
+        "HostConfig": {"Init": True, **mounted(order), **settings},
+        **{name: value for name, value in optional.items() if value is not None},
         **own,
     }
-    optional = {
-        "user": order["user"],
-        "platform": order["platform"],
-        "working_dir": order["directory"] or (CODE if order["code"] != "image" else None),
-    }
-    arguments |= {name: value for name, value in optional.items() if value is not None}
-    if entrypoint is not None:
-        arguments["entrypoint"] = entrypoint.split() if entrypoint else [""]
-    return arguments
 
 
 def _mounts(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -73,8 +64,6 @@ def mounted(order: Mapping[str, Any]) -> dict[str, Any]:
     What has options beyond ``ro`` goes as a bind text, the only form that takes them all; its parts
     hold no colon, for they were parted at the colons.
     """
-    from docker.types import Mount
-
     mounts, binds = [], []
     for one in _mounts(order):
         if one["kind"] == "bind" and not order["remote"]:
@@ -84,14 +73,14 @@ def mounted(order: Mapping[str, Any]) -> dict[str, Any]:
             binds.append(f"{one['source']}:{one['target']}:{','.join(modes)}")
         else:
             mounts.append(
-                Mount(
-                    target=one["target"],
-                    source=one["source"] or None,
-                    type=one["kind"],
-                    read_only=one["read_only"],
-                )
+                {
+                    "Type": one["kind"],
+                    "Source": one["source"],
+                    "Target": one["target"],
+                    "ReadOnly": one["read_only"],
+                }
             )
-    return {"mounts": mounts, **({"binds": binds} if binds else {})}
+    return {"Mounts": mounts, "Binds": binds}
 
 
 def _make_folder(path: str) -> None:

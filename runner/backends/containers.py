@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from runner.backends import supervise
 from runner.backends.local import (
@@ -27,9 +26,11 @@ from runner.model.lock import ImageEnvironment, ProcessEnvironment
 from runner.model.plan import Command
 from runner.model.run import StoreAccess
 from runner.model.value import changed
-from runner.system.engine import address, connect
+from runner.system.engine import address
+from runner.system.engine_calls import Engine
 from runner.system.files import read, write_whole
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
@@ -43,13 +44,6 @@ PATIENCE = 5.0
 LABEL_RUN, LABEL_HOST, LABEL_JOB = "runproj.run_id", "runproj.host", "runproj.job"
 SERVERS = ("MLFLOW_TRACKING_URI", "RUNPROJ_ENDPOINT", "MLFLOW_REGISTRY_URI")
 """Variables that may name a server on this machine's loopback."""
-CREDENTIALS = (
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "MLFLOW_TRACKING_INSECURE_TLS",
-)
-"""What a client needs to be let in by a server; the endpoint of a run has its own."""
 CODE_OF_SIGNAL = 128
 SHELL_SYNTAX = frozenset("|&;<>()$`\\\"'*?[]#~=%{}!\n")
 """Characters that may mean something to a shell (POSIX 2.2, and bash)."""
@@ -69,8 +63,6 @@ def client_job(job: Job, environ: Mapping[str, str], *, grace: float) -> Job:
     access = dict(job.access.variables)
     if not access.get("RUNPROJ_TRACKING_URI", "http").startswith("http"):
         del access["RUNPROJ_TRACKING_URI"]  # a file of this machine
-    if "RUNPROJ_ENDPOINT" not in access:
-        access |= {name: environ[name] for name in CREDENTIALS if name in environ}
     described = document(container)
     assert isinstance(described, dict)  # noqa: S101 - a Value is always written as an object
     order: dict[str, Any] = {
@@ -123,7 +115,19 @@ def fields_of(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a Value
 
 def labels(job: Job) -> dict[str, str]:
     """Return what tells a container's run, so that anybody finds it again."""
-    return {LABEL_RUN: job.run_id, LABEL_HOST: os.uname().nodename, LABEL_JOB: job.folder}
+    return {LABEL_RUN: job.run_id, LABEL_HOST: this_place(), LABEL_JOB: job.folder}
+
+
+def this_place() -> str:
+    """Tell this machine (or container) and user from others that may share the engine.
+
+    What looks gone to one of them may be there for another.
+    """
+    try:
+        pids = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        pids = ""
+    return f"{os.uname().nodename} {pids} {os.getuid()}"
 
 
 def plain_words(script: str) -> tuple[str, ...]:
@@ -279,44 +283,33 @@ def signal_of(code: int) -> int | None:
 def remove_of_run(run_id: str, environ: Mapping[str, str]) -> None:
     """Remove what is left of a run's container; without an engine there is nothing to remove."""
     try:
-        engine = connect(environ)
-    except RunprojError:
-        return
-    try:
+        engine = Engine(environ)
         for found in _listed(engine, f"{LABEL_RUN}={run_id}"):
-            _removed(engine, found["Id"])
-    finally:
+            engine.ask("DELETE", f"/containers/{found['Id']}?v=1&force=1")
         engine.close()
+    except RunprojError:
+        return  # ``runproj doctor`` tries again
 
 
 def leftovers(environ: Mapping[str, str], *, dry_run: bool) -> Iterator[str]:
-    """Remove containers of this machine whose job is gone; return a sentence about each."""
+    """Remove containers of this machine whose job is gone; return a word about each."""
     try:
-        engine = connect(environ)
-    except RunprojError:
-        return
-    try:
-        for found in _listed(engine, f"{LABEL_HOST}={os.uname().nodename}"):
+        engine = Engine(environ)
+        for found in _listed(engine, f"{LABEL_HOST}={this_place()}"):
             known = found.get("Labels") or {}
             if os.path.isdir(known.get(LABEL_JOB, "/")):
                 continue  # its job will see to it
-            if dry_run or _removed(engine, found["Id"]):
-                yield f"container {found['Id'][:12]} of run {known.get(LABEL_RUN)}"
-    finally:
+            if not dry_run:
+                engine.ask("DELETE", f"/containers/{found['Id']}?v=1&force=1")
+            yield f"container {found['Id'][:12]} of run {known.get(LABEL_RUN)}"
         engine.close()
+    except RunprojError:
+        return  # no engine, no containers
 
 
-def _listed(engine: Any, label: str) -> list[dict[str, Any]]:  # noqa: ANN401 - untyped
-    try:
-        found: list[dict[str, Any]] = engine.api.containers(all=True, filters={"label": label})
-    except Exception:  # noqa: BLE001 - whatever the SDK raises: there is nothing to be had
-        return []
+def _listed(engine: Engine, label: str) -> list[dict[str, Any]]:
+    from urllib.parse import quote
+
+    filters = quote(json.dumps({"label": [label]}))
+    found: list[dict[str, Any]] = engine.ask("GET", f"/containers/json?all=1&filters={filters}")
     return found
-
-
-def _removed(engine: Any, identity: str) -> bool:  # noqa: ANN401 - untyped
-    try:
-        engine.api.remove_container(identity, v=True, force=True)
-    except Exception:  # noqa: BLE001 - it is gone, or the next doctor tries again
-        return False
-    return True

@@ -13,15 +13,16 @@ import selectors
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from runner.errors import BackendError
+from runner.system.engine_calls import EngineRefusal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
 
-    from runner.system.engine import EngineAddress
+    from runner.system.engine_calls import Engine
 
 LOOPBACK_URL = re.compile(r"(https?://(?:[^/@\s]*@)?)(localhost|127(?:\.\d+){3}|\[::1\]):(\d+)")
 DESKTOP = "host.docker.internal"
@@ -36,19 +37,17 @@ def loopback_ports(names: Iterable[str], variables: Mapping[str, str]) -> tuple[
     return tuple(dict.fromkeys(int(one[3]) for one in found if one))
 
 
-def gateway(api: Any, network: str | None) -> str:  # noqa: ANN401 - the SDK is untyped
+def gateway(engine: Engine, network: str | None) -> str:
     """Return the address under which a container on a network finds this machine.
 
     Raises:
         BackendError: The network has none, or does not exist.
     """
-    from docker.errors import NotFound
-
     name = network if network not in {None, "default"} else "bridge"
     for one in (name, "podman") if name == "bridge" else (name,):
         try:
-            settings = api.inspect_network(one)
-        except NotFound:
+            settings = engine.ask("GET", f"/networks/{quote(str(one), safe='')}")
+        except EngineRefusal:
             continue
         for subnet in (settings.get("IPAM") or {}).get("Config") or ():
             if found := _gateway_of(subnet):
@@ -82,8 +81,7 @@ class Relay:
     @classmethod
     def between(
         cls,
-        api: Any,  # noqa: ANN401 - the SDK is untyped
-        where: EngineAddress,
+        engine: Engine,
         network: str | None,
         ports: Iterable[int],
     ) -> Relay:
@@ -92,6 +90,7 @@ class Relay:
         Raises:
             BackendError: The engine is on another machine, or the gateway is none of ours.
         """
+        where = engine.where
         if not where.is_local:
             raise BackendError(
                 "the tracking store is on this machine and the container engine is not",
@@ -100,7 +99,7 @@ class Relay:
             )
         if sys.platform == "darwin" or "/desktop/" in where.url:
             return cls(DESKTOP, {port: port for port in ports}, [])
-        host = gateway(api, network)
+        host = gateway(engine, network)
         listeners: list[socket.socket] = []
         try:
             listeners.extend(_listener(host) for _port in ports)

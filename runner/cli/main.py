@@ -37,6 +37,7 @@ COMMANDS = {
     "lock": "resolve an environment and write its lock",
     "env": "list, show, verify or prune built environments",
     "runs": "list, show, compare, follow, export and edit runs",
+    "experiments": "list, create, rename, tag, delete and restore experiments",
     "reproduce": "run a recorded run again, and compare",
     "diff": "show in what two runs differ",
     "check": "tell what stands in the way of reproducing runs",

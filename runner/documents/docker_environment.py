@@ -6,6 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runner.documents.image_reference import parsed
+from runner.errors import SpecError
 from runner.model.spec import DockerSpec
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def docker_environment(
     _check_name(document, findings)
     if not built:
         _check_unbuilt(body, document, findings)
+        _check_image(str(body["image"]).strip(), document, findings)
     volumes = body.get("volumes")
     texts = [v for v in volumes if isinstance(v, str)] if isinstance(volumes, list) else []
     for at, volume in enumerate(texts):
@@ -113,6 +116,16 @@ def _inside(
     return None
 
 
+def _check_image(image: str, document: YamlDocument, findings: Findings) -> None:
+    if not image:
+        return  # the schema has complained
+    try:
+        parsed(image)
+    except SpecError as error:
+        place = document.place(("docker_env", "image"))
+        findings.error("image-name", error.message, place, hint=error.hint)
+
+
 def _check_name(document: YamlDocument, findings: Findings) -> None:
     name = document.data.get("name")
     if name is None or not str(name).strip():
@@ -152,6 +165,10 @@ def _variables(
 
 def _check_expansion(text: str, document: YamlDocument, path: Path, findings: Findings) -> None:
     if "$" in text:
-        message = f"'{text}' contains '$', which no shell expands here"
-        hint = "write the value out, or pass it with -A"
+        if path[1] == "volumes":
+            message = f"'{text}' contains '$': only $NAME and ${{NAME}} are replaced, by variables"
+            hint = "paths that start with ./ are relative to the project"
+        else:
+            message = f"'{text}' contains '$', which no shell expands here"
+            hint = "write the value out, or pass it with -A env=NAME=VALUE"
         findings.warn("docker-expansion", message, document.place(path), hint=hint)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runner.documents.conda_environment import read_conda_environment
 from runner.documents.docker_environment import docker_environment
 from runner.documents.findings import did_you_mean
+from runner.documents.pinned_python import with_pinned_python
 from runner.documents.python_environment import (
     read_pyproject,
     read_python_environment,
@@ -67,7 +68,7 @@ class _EnvironmentFile:
         if self.key == "conda_env":
             return read_conda_environment(content, self.name, files, self.findings)
         if self.name.endswith(".toml"):
-            return read_pyproject(content, self.name, self.findings)
+            return _pyproject(content, self.name, files, self.findings)
         if self.name.endswith((".txt", ".in")):
             return read_requirements(self.name, self.findings)
         return read_python_environment(content, self.name, files, self.findings)
@@ -108,5 +109,12 @@ def default_environment(files: ProjectFiles, findings: Findings) -> EnvironmentS
     if files.read("requirements.txt") is not None:
         return read_requirements("requirements.txt", findings)
     if (content := files.read("pyproject.toml")) is not None and b"[project]" in content:
-        return read_pyproject(content, "pyproject.toml", findings)
+        return _pyproject(content, "pyproject.toml", files, findings)
     return PythonSpec()
+
+
+def _pyproject(
+    content: bytes, name: str, files: ProjectFiles, findings: Findings
+) -> PythonSpec | None:
+    spec = read_pyproject(content, name, findings)
+    return with_pinned_python(spec, files, findings) if spec else None

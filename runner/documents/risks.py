@@ -35,13 +35,8 @@ def risks_of(spec: ProjectSpec) -> dict[str, tuple[Risk, ...]]:
 def _environment(environment: EnvironmentSpec) -> Iterator[Risk]:
     where = str(environment.place) if environment.place else "MLproject"
     if isinstance(environment, DockerSpec):
-        if environment.image and "@sha256:" not in environment.image:
-            yield Risk(
-                severity="high", rule="image-by-tag", where=where,
-                message=f"the image {environment.image!r} is named by a tag, which may move",
-                fix=f"{environment.image.rpartition(':')[0] or environment.image}@sha256:...",
-            )  # fmt: skip
-    elif isinstance(environment, CondaSpec):
+        return  # Dockerfiles and locks of images change on their own: ``stages.image_risks``
+    if isinstance(environment, CondaSpec):
         loose = [p for p in environment.packages if "=" not in p]
         yield from _unpinned(loose, where)
     else:

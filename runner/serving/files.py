@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from runner.ports import Artifacts, TrackingStore
     from runner.serving.messages import Request
 
+_ODD = re.compile(r"/\.|%")
+"""What makes a path mean something else than it says."""
+
 
 class Files:
     """The artifacts of a store, by the addresses that clients use."""
@@ -31,20 +35,35 @@ class Files:
         self._store = store
         root = store.artifact_root
         self._root = None if root is None else os.path.realpath(root)
+        self._remote: str | None = getattr(store, "remote_root", None)
 
     def serves(self, location: str) -> bool:
         """Whether artifacts at this location travel through us."""
-        if self._root is None:
-            return False
+        return self._relative(location) is not None
+
+    def shows(self, location: str) -> bool:
+        """Whether clients are given an address of ours; a plain path below the root needs no disk.
+
+        A folder that is a link to elsewhere is found out when its files are asked for.
+        """
+        root, path = self._root, location.removeprefix("file://")
+        if root is not None and path.startswith(f"{root}/") and not _ODD.search(path):
+            return True
+        return self.serves(location)
+
+    def _relative(self, location: str) -> str | None:
+        """Return the path of a location below one of our roots, None when it is elsewhere."""
+        if self._remote is not None and _is_inside(location, self._remote):
+            return location[len(self._remote) :].strip("/")
         path = local_path(location)
-        return path is not None and _is_inside(os.path.realpath(path), self._root)
+        if path is None or self._root is None:
+            return None
+        real = os.path.realpath(path)
+        return os.path.relpath(real, self._root) if _is_inside(real, self._root) else None
 
     def address(self, location: str) -> str | None:
         """Return the address that ``locate`` finds a place by; None when it has none."""
-        path = local_path(location)
-        if path is None or self._root is None or not self.serves(location):
-            return None
-        parts = os.path.relpath(os.path.realpath(path), self._root).split(os.sep)
+        parts = (self._relative(location) or "").split("/")
         match parts:
             case [_, "models", _, "artifacts", *_] | [_, _, "artifacts", *_]:
                 return "/".join(parts)
@@ -53,6 +72,16 @@ class Files:
 
     def locate(self, parts: Sequence[str]) -> tuple[Artifacts, list[str]]:
         """Return the folder that an address lies in, and the rest of the address."""
+        files, _, rest = self._place(parts)
+        return files, rest
+
+    def location(self, parts: Sequence[str]) -> str:
+        """Return where the files at an address really are, as a path or a URL."""
+        _, location, rest = self._place(parts)
+        path = local_path(location)
+        return "/".join([(location if path is None else path).rstrip("/"), *rest])
+
+    def _place(self, parts: Sequence[str]) -> tuple[Artifacts, str, list[str]]:
         address = "/".join(parts)
         rest: list[str]
         match parts:
@@ -62,11 +91,11 @@ class Files:
                     raise missing(f"there is no artifact at {address!r}")
                 model = models.model(model_id)
                 if self.serves(model.artifact_uri):
-                    return models.model_artifacts(model), rest
+                    return models.model_artifacts(model), model.artifact_uri, rest
             case [_, run_id, "artifacts", *rest]:
                 run = self._store.run(RunId(run_id))
                 if self.serves(run.artifact_uri):
-                    return self._store.artifacts(run), rest
+                    return self._store.artifacts(run), run.artifact_uri, rest
             case _:
                 pass
         raise missing(f"there is no artifact at {address!r}")

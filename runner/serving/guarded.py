@@ -54,6 +54,12 @@ class GuardedStore(Guard):
         return self._store.artifact_root
 
     @property
+    def remote_root(self) -> str | None:
+        """Where artifacts of new experiments go, when that is not beside the store."""
+        found: str | None = getattr(self._store, "remote_root", None)
+        return found
+
+    @property
     def model_store(self) -> ModelStore | None:
         """Logged models, guarded."""
         found = self._store.model_store

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PARENT: Final = "mlflow.parentRunId"
 SOURCE_TYPE: Final = "mlflow.source.type"
+MACHINE: Final = "system/"
+"""How the metrics begin that are sampled beside the command, from its first seconds on."""
 
 
 class Guest:
@@ -63,7 +65,7 @@ class Guest:
             if wish is None or str(run.run_id) not in self._waiting:
                 return run
             self._wish = None
-            if wish == run.experiment_id or run.status != "RUNNING" or run.metrics:
+            if wish == run.experiment_id or run.status != "RUNNING" or _has_begun(run):
                 return run
             return self._store.move_run(run.run_id, wish)
 
@@ -75,3 +77,8 @@ class Guest:
         if PARENT in run.tags or run.run_id == self._run_id:
             return run
         return changed(run, tags={**run.tags, PARENT: self._run_id})
+
+
+def _has_begun(run: TrackedRun) -> bool:
+    """Whether a client has measured something in the run, not we."""
+    return not all(key.startswith(MACHINE) for key in run.metrics)

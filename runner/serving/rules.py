@@ -16,7 +16,7 @@ from runner.serving.messages import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, Final, Literal, Protocol, TypeAlias
 
     from runner.model.tracking import (
@@ -136,13 +136,13 @@ class Watch:
     def check_location(self, location: str | None) -> None:
         """Refuse a folder of this machine that is not below the store's own artifacts."""
         path = local_path(location or "")
-        root = self.store.artifact_root
-        if path is None:
+        if path is None or any(_is_below(path, root) for root in self._local_roots()):
             return
-        inside = root is not None and not root.partition("://")[1]
-        inside = inside and os.path.realpath(path).startswith(os.path.realpath(root or "") + os.sep)
-        if not inside:
-            raise Refusal(f"{location!r} is a folder of the server that is not for artifacts")
+        raise Refusal(f"{location!r} is a folder of the server that is not for artifacts")
+
+    def _local_roots(self) -> list[str]:
+        roots = [self.store.artifact_root, getattr(self.store, "remote_root", None)]
+        return [root for root in roots if root is not None and os.path.isabs(root)]
 
 
 class GuardedArtifacts:
@@ -166,6 +166,10 @@ class GuardedArtifacts:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - further ways of writing
         self._check(EDIT)
         return getattr(self._files, name)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return os.path.realpath(path).startswith(os.path.realpath(root).rstrip("/") + "/")
 
 
 def of_experiment(level: int) -> Rule:
@@ -260,10 +264,13 @@ def _in_experiments(watch: Watch, call: Call, ids: Iterable[str], *rest: Any, **
     return call([i for i in ids if may(READ, "experiment", i)], *rest, **given)
 
 
-def _search(watch: Watch, call: Call, search: RunSearch) -> Any:  # noqa: ANN401 - what the store finds
+def _search(watch: Watch, call: Call, search: RunSearch) -> tuple[TrackedRun, ...] | None:
     may = watch.person.may
     ids = tuple(i for i in search.experiment_ids if may(READ, "experiment", i))
-    return call(changed(search, experiment_ids=ids))
+    found: tuple[TrackedRun, ...] | None = call(changed(search, experiment_ids=ids))
+    for run in found or ():
+        watch.places.note(run.run_id, run.experiment_id)
+    return found
 
 
 def _run_files(watch: Watch, call: Call, run: TrackedRun) -> GuardedArtifacts:
@@ -298,6 +305,12 @@ def _model_metrics(watch: Watch, call: Call, metrics: Iterable[ModelMetric]) -> 
         watch.check_run(EDIT, metric.run_id)
         watch.check_model(EDIT, metric.model_id)
     call(metrics)
+
+
+def _lineages(watch: Watch, call: Call, run_ids: Sequence[RunId]) -> Any:  # noqa: ANN401 - what the store finds
+    for run_id in run_ids:
+        watch.check_run(READ, run_id)
+    return call(run_ids)
 
 
 def _create_registered(watch: Watch, call: Call, model: RegisteredModel) -> RegisteredModel:
@@ -365,6 +378,7 @@ MODELS: Final[Mapping[str, Rule]] = {
 }
 LINEAGE: Final[Mapping[str, Rule]] = {
     "lineage": of_run(READ),
+    "lineages": _lineages,
     "log_lineage": of_run(EDIT),
     "log_model_metrics": _model_metrics,
 }

@@ -74,13 +74,13 @@ class Service:
         Files below the store's own folder travel through this endpoint, so that clients in
         containers and of every language reach them; what the user put elsewhere stays there.
         """
-        if self.files.serves(run.artifact_uri):
+        if self.files.shows(run.artifact_uri):
             return f"{SCHEME}/{run.experiment_id}/{run.run_id}/artifacts"
         return run.artifact_uri
 
     def model_location(self, model: LoggedModel) -> str:
         """Return a logged model's artifact URI as clients use it."""
-        if self.files.serves(model.artifact_uri):
+        if self.files.shows(model.artifact_uri):
             return f"{SCHEME}/{model.experiment_id}/models/{model.model_id}/artifacts"
         return model.artifact_uri
 
@@ -98,6 +98,7 @@ class Service:
         if not uri.startswith(SCHEME):
             return uri
         parts = uri.removeprefix(SCHEME).strip("/").split("/")
-        folder, rest = self.files.locate(checked(parts, uri))
+        address = checked(parts, uri)
+        folder, rest = self.files.locate(address)
         root = folder.folder()
-        return uri if root is None else os.path.join(root, *rest)
+        return self.files.location(address) if root is None else os.path.join(root, *rest)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from runner.errors import ParameterError, SpecError, UsageError
 from runner.model.plan import Container, Mount
 from runner.model.spec import Problem
 from runner.stages.docker_arguments import container_settings, gpus
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
     from runner.model.plan import Invocation, RunRequest
     from runner.model.project import WorkingTree
-    from runner.model.spec import DockerSpec
+    from runner.model.spec import CodePlacement, DockerSpec
 
 CODE = "/mlflow/projects/code"
 """Where the project is in every container, as MLflow has it."""
@@ -37,7 +37,8 @@ MODES = frozenset(
 VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 PRECIOUS = ("/proc", "/sys", "/dev", "/etc", "/boot", "/run", "/var/run", "/var/lib/docker")
 """Folders of the host through which the whole of it can be had."""
-OWN_NAMESPACES = {"pid_mode": "processes", "ipc_mode": "memory", "uts_mode": "name"}
+OWN_NAMESPACES = {"PidMode": "processes", "IpcMode": "memory", "UTSMode": "name"}
+REACHING = {"CapAdd": "cap-add", "Devices": "device", "CgroupParent": "cgroup-parent"}
 
 
 class Containment:
@@ -86,7 +87,10 @@ class Containment:
         def value(found: re.Match[str]) -> str:
             name = found[1] or found[2]
             if name not in self._environ:
-                raise SpecError(f"the volume {text!r} needs the variable {name!r}, which is unset")
+                raise SpecError(
+                    f"the volume {text!r} needs the variable {name!r}, which is unset",
+                    hint=f"export {name}=...",
+                )
             return self._environ[name]
 
         expanded = VARIABLE.sub(value, source)
@@ -107,17 +111,17 @@ class Containment:
 
     def settings(self, found: Mapping[str, Any]) -> None:
         """Note which of the settings give the host away."""
-        if found.get("privileged"):
+        if found.get("Privileged"):
             self.grave.append("--privileged gives it everything that root of the host has")
         for name, what in OWN_NAMESPACES.items():
             if str(found.get(name, "")) == "host":
                 self.grave.append(f"it shares the host's {what}")
-        if found.get("userns_mode") == "host":
+        if found.get("UsernsMode") == "host":
             self.grave.append("it shares the host's users")
-        for name in ("cap_add", "devices", "cgroup_parent"):
+        for name, option in REACHING.items():
             if found.get(name):
-                self.grave.append(f"{name.replace('_', '-')} {found[name]} reaches into the host")
-        options = [o for o in found.get("security_opt", ()) if not o.startswith("no-new-priv")]
+                self.grave.append(f"--{option} reaches into the host")
+        options = [o for o in found.get("SecurityOpt", ()) if not o.startswith("no-new-priv")]
         if options:
             self.grave.append(f"security-opt {options} takes a guard away")
 
@@ -169,13 +173,19 @@ def contained(
     network = settings.pop("network", None) or spec.network
     if network == "host" and "network" not in {*request.docker_arguments, "net"}:
         under_way.asked.append("it uses the host's network")
-    if spec.gpus and "device_requests" not in settings:
-        settings["device_requests"] = _gpus(spec)
+    if spec.gpus and "DeviceRequests" not in settings:
+        settings["DeviceRequests"] = _gpus(spec)
+    code: CodePlacement = "image" if _hides_code(under_way.mounts) else spec.code
+    if code == "copy" and settings.get("ReadonlyRootfs"):
+        raise UsageError(
+            "a read-only container takes no copy of the project",
+            hint="show the project read-only as well: 'code: mount' in docker_env",
+        )
     _ask(under_way, request, spec)
     inputs = _inputs(invocation, under_way.mounts)
     extra = settings.pop("env", {})
     return Container(
-        code="image" if _hides_code(under_way.mounts) else spec.code,
+        code=code,
         mounts=(*under_way.mounts, *inputs),
         variables={**{k: v for k, v in spec.variables.items() if v is not None}, **extra},
         copied=_copied(spec, environ),
@@ -239,7 +249,10 @@ def _copied(spec: DockerSpec, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def _directory(given: str | None) -> str | None:
     if given is not None and not given.startswith("/"):
-        raise UsageError(f"-A workdir={given!r} is no absolute path in the container")
+        raise UsageError(
+            f"-A workdir={given!r} is no absolute path in the container",
+            hint=f"for example -A workdir={CODE}",
+        )
     return given
 
 

@@ -1,19 +1,20 @@
 """``-A NAME=VALUE`` -> settings of a container: MLflow's syntax, and none of its shell.
 
 The names are the options of ``docker run`` without their dashes, long or short. Each is known here,
-with how its value is read and what it is called in the docker SDK (``create_host_config`` and
-``create_container``); a name that is not in the table is refused.
+with how its value is read and what it is called in the Docker Engine API (the body of
+``POST /containers/create``, or its ``HostConfig``); a name that is not in the table is refused.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 from runner.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -74,12 +75,32 @@ def pair(text: str) -> dict[str, str]:
     return {word(name): value}
 
 
-def host_entry(text: str) -> dict[str, str]:
+def host_entry(text: str) -> list[str]:
     """Read ``NAME:ADDRESS``."""
     name, colon, address = text.partition(":")
     if not (name and colon and address):
         raise ValueError("NAME:ADDRESS")
-    return {name: address}
+    return [text]
+
+
+def device(text: str) -> list[dict[str, str]]:
+    """Read ``HOST[:CONTAINER[:rwm]]``."""
+    parts = text.split(":")
+    if not text.startswith("/") or len(parts) > 3:  # noqa: PLR2004 - the three of the docstring
+        raise ValueError("a device such as /dev/fuse")
+    path, inside, rights = (*parts, *("", "")[: 3 - len(parts)])[:3]
+    return [
+        {
+            "PathOnHost": path,
+            "PathInContainer": inside or path,
+            "CgroupPermissions": rights or "rwm",
+        }
+    ]
+
+
+def entrypoint(text: str) -> list[str]:
+    """Read a program, with its arguments; nothing takes the image's away."""
+    return text.split() or [""]
 
 
 def ulimit(text: str) -> list[dict[str, object]]:
@@ -87,7 +108,7 @@ def ulimit(text: str) -> list[dict[str, object]]:
     found = re.fullmatch(r"([a-z]+)=(-?\d+)(?::(-?\d+))?", text)
     if not found:
         raise ValueError("NAME=SOFT[:HARD] such as nofile=1024")
-    return [{"name": found[1], "soft": int(found[2]), "hard": int(found[3] or found[2])}]
+    return [{"Name": found[1], "Soft": int(found[2]), "Hard": int(found[3] or found[2])}]
 
 
 def tmpfs(text: str) -> dict[str, str]:
@@ -100,64 +121,64 @@ def tmpfs(text: str) -> dict[str, str]:
 
 def gpus(text: str) -> list[dict[str, object]]:
     """Read what ``docker run --gpus`` takes: ``all``, a number, or ``device=0,1``."""
-    capabilities = [["gpu"]]
+    capabilities = {"Capabilities": [["gpu"]]}
     text = text.strip().strip('"')
     if text == "all":
-        return [{"count": -1, "capabilities": capabilities}]
+        return [{"Count": -1, **capabilities}]
     if text.isdigit() and int(text) > 0:
-        return [{"count": int(text), "capabilities": capabilities}]
+        return [{"Count": int(text), **capabilities}]
     if text.startswith("device=") and text != "device=":
         devices = text.removeprefix("device=").split(",")
-        return [{"device_ids": devices, "capabilities": capabilities}]
+        return [{"DeviceIDs": devices, **capabilities}]
     raise ValueError("all, a number, or device=0,1")
 
 
 TABLE: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "add-host": ("extra_hosts", host_entry),
-    "blkio-weight": ("blkio_weight", whole),
-    "cap-add": ("cap_add", listed_by_commas),
-    "cap-drop": ("cap_drop", listed_by_commas),
-    "cgroup-parent": ("cgroup_parent", word),
-    "cpu-period": ("cpu_period", whole),
-    "cpu-quota": ("cpu_quota", whole),
-    "cpu-shares": ("cpu_shares", whole),
-    "cpus": ("nano_cpus", cpus),
-    "cpuset-cpus": ("cpuset_cpus", word),
-    "cpuset-mems": ("cpuset_mems", word),
-    "device": ("devices", listed),
-    "dns": ("dns", listed_by_commas),
-    "dns-search": ("dns_search", listed_by_commas),
-    "entrypoint": ("entrypoint", str),
+    "add-host": ("ExtraHosts", host_entry),
+    "blkio-weight": ("BlkioWeight", whole),
+    "cap-add": ("CapAdd", listed_by_commas),
+    "cap-drop": ("CapDrop", listed_by_commas),
+    "cgroup-parent": ("CgroupParent", word),
+    "cpu-period": ("CpuPeriod", whole),
+    "cpu-quota": ("CpuQuota", whole),
+    "cpu-shares": ("CpuShares", whole),
+    "cpus": ("NanoCpus", cpus),
+    "cpuset-cpus": ("CpusetCpus", word),
+    "cpuset-mems": ("CpusetMems", word),
+    "device": ("Devices", device),
+    "dns": ("Dns", listed_by_commas),
+    "dns-search": ("DnsSearch", listed_by_commas),
+    "entrypoint": ("Entrypoint", entrypoint),
     "env": ("env", pair),
-    "gpus": ("device_requests", gpus),
-    "group-add": ("group_add", listed_by_commas),
-    "hostname": ("hostname", word),
-    "ipc": ("ipc_mode", word),
-    "label": ("labels", pair),
-    "memory": ("mem_limit", size),
-    "memory-reservation": ("mem_reservation", size),
-    "memory-swap": ("memswap_limit", swap),
-    "memory-swappiness": ("mem_swappiness", whole),
+    "gpus": ("DeviceRequests", gpus),
+    "group-add": ("GroupAdd", listed_by_commas),
+    "hostname": ("Hostname", word),
+    "ipc": ("IpcMode", word),
+    "label": ("Labels", pair),
+    "memory": ("Memory", size),
+    "memory-reservation": ("MemoryReservation", size),
+    "memory-swap": ("MemorySwap", swap),
+    "memory-swappiness": ("MemorySwappiness", whole),
     "network": ("network", word),
-    "oom-score-adj": ("oom_score_adj", whole),
-    "pid": ("pid_mode", word),
-    "pids-limit": ("pids_limit", whole),
+    "oom-score-adj": ("OomScoreAdj", whole),
+    "pid": ("PidMode", word),
+    "pids-limit": ("PidsLimit", whole),
     "platform": ("platform", word),
-    "runtime": ("runtime", word),
-    "security-opt": ("security_opt", listed),
-    "shm-size": ("shm_size", size),
-    "sysctl": ("sysctls", pair),
-    "tmpfs": ("tmpfs", tmpfs),
-    "ulimit": ("ulimits", ulimit),
+    "runtime": ("Runtime", word),
+    "security-opt": ("SecurityOpt", listed),
+    "shm-size": ("ShmSize", size),
+    "sysctl": ("Sysctls", pair),
+    "tmpfs": ("Tmpfs", tmpfs),
+    "ulimit": ("Ulimits", ulimit),
     "user": ("user", word),
-    "userns": ("userns_mode", word),
-    "uts": ("uts_mode", word),
+    "userns": ("UsernsMode", word),
+    "uts": ("UTSMode", word),
     "volume": ("volume", word),
     "workdir": ("directory", word),
 }
-"""Options with a value: their name in the SDK, and how the value is read."""
+"""Options with a value: their name in the API (or ours, in small letters), and its reading."""
 
-FLAGS = {"privileged": "privileged", "read-only": "read_only", "tty": "tty"}
+FLAGS = {"privileged": "Privileged", "read-only": "ReadonlyRootfs", "tty": "Tty"}
 """Options that stand alone."""
 IMPLIED = frozenset({"init", "rm"})
 """Options that every run has: an init process, and nothing left behind."""
@@ -188,7 +209,7 @@ REFUSED = {
 
 
 def container_settings(given: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return what the docker arguments ask for, by the SDK's names.
+    """Return what the docker arguments ask for, by the API's names.
 
     Raises:
         UsageError: There is no such option, or it does not take that value.
@@ -222,22 +243,25 @@ def _value(name: str, value: str | None, read: Callable[[str], Any]) -> Any:  # 
     if value is None:
         raise UsageError(f"-A {name} needs a value", hint=f"-A {name}=VALUE")
     if "\0" in value:
-        raise UsageError(f"-A {name} has a NUL character")
+        raise UsageError(f"-A {name} has a NUL character", hint="leave it away")
     try:
         return read(value)
     except ValueError as error:
-        raise UsageError(f"-A {name}={value!r} is not {error}") from None
+        raise UsageError(
+            f"-A {name}={value!r} is not {error}",
+            hint=f"docs/containers.md tells what {name} takes",
+        ) from None
 
 
 def _unknown(name: str) -> UsageError:
     if name in REFUSED:
-        return UsageError(f"-A {name} is not possible: {REFUSED[name]}")
+        return UsageError(f"-A {name} is not possible: {REFUSED[name]}", hint="leave it away")
     from difflib import get_close_matches
 
     bare = name.lstrip("-")
     known = [*TABLE, *FLAGS, *IMPLIED, *SHORT]
-    near = [bare] if bare in known else get_close_matches(bare, known, n=1, cutoff=0.5)
+    near = [bare] if bare in known else get_close_matches(bare, known, n=1)
     return UsageError(
         f"-A {name!r} is no option of docker run that runproj knows",
-        hint=f"did you mean '-A {near[0]}'?" if near else "docs/docker.md lists those it knows",
+        hint=f"did you mean '-A {near[0]}'?" if near else "docs/containers.md lists those it knows",
     )

@@ -7,7 +7,7 @@ import os
 from runner.documents.remembered import OUTSIDE, SPARK_JOB, ProjectFiles, recalled, remember
 from runner.errors import SpecError
 from runner.hashing import sha256
-from runner.model.spec import SEVERITIES, Place, Problem, Risk
+from runner.model.spec import SEVERITIES, DockerSpec, Place, Problem, Risk
 from runner.model.value import Value
 from runner.redaction import without_credentials
 from runner.schema import schema_text
@@ -102,6 +102,10 @@ def risks(
 
         if has_lock(tree.project, environment):
             found = [risk for risk in found if risk.rule != UNPINNED]
+    if isinstance(environment, DockerSpec):
+        from runner.stages.image_risks import image_risks
+
+        found += image_risks(tree.project, environment)
     return tuple(sorted(found, key=lambda risk: SEVERITIES.index(risk.severity)))
 
 

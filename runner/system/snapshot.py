@@ -8,11 +8,11 @@ may hold secrets stays at home.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from runner.system.git import Git, repository_root, variables
 from runner.system.trees import left_out
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

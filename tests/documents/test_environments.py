@@ -138,6 +138,34 @@ def test_docker(read: Read) -> None:
     assert spec.variables == {"GREETING": "hello world", "TOKEN": None, "N": "3"}
 
 
+def test_docker_with_all_its_keys(read: Read) -> None:
+    text = (
+        "name: my-project\n"
+        "docker_env:\n"
+        "  dockerfile: docker/Dockerfile\n"
+        "  context: docker\n"
+        "  args: {CUDA: 12.4, FULL: true}\n"
+        "  target: train\n"
+        "  gpus: 2\n"
+        "  network: none\n"
+        "  user: 1000\n"
+        "  platform: linux/amd64\n"
+        "  pull: never\n"
+        "  code: mount\n"
+    )
+
+    found = read({"MLproject": text, "docker/Dockerfile": "FROM scratch\n"})
+
+    spec = environment(found)
+    assert found.problems == ()
+    assert isinstance(spec, DockerSpec)
+    assert (spec.image, spec.dockerfile, spec.context) == (None, "docker/Dockerfile", "docker")
+    assert spec.is_built
+    assert spec.args == {"CUDA": "12.4", "FULL": "true"}
+    assert (spec.target, spec.gpus, spec.network, spec.user) == ("train", "2", "none", "1000")
+    assert (spec.platform, spec.pull, spec.code) == ("linux/amd64", "never", "mount")
+
+
 def test_requirements_and_pyproject_may_be_named_as_python_env(read: Read) -> None:
     requirements = read({"MLproject": "python_env: r/dev.txt\n", "r/dev.txt": "six\n"})
     pyproject = read(
@@ -223,3 +251,29 @@ def test_a_link_that_leads_out_of_the_tree_is_refused(tmp_path: Path) -> None:
     assert environment(reading) == PythonSpec()
     assert [p.rule for p in named.problems] == ["outside"]
     assert named.spec is None
+
+
+PINS = {
+    "3.12\n": "3.12",
+    "# a note\n\n3.11.7\n3.12\n": "3.11.7",
+    "cpython-3.11": "3.11",
+    "3.8": ">=3.9",
+    "pypy3.10": ">=3.9",
+    "": ">=3.9",
+}
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_a_pyproject_takes_the_python_of_its_version_file(read: Read, pin: str) -> None:
+    table = "[project]\nname = 'x'\nrequires-python = '>=3.9'\n"
+    reading = read({"MLproject": "name: x\n", "pyproject.toml": table, ".python-version": pin})
+    asked = environment(reading)
+    assert asked.python == PINS[pin]
+    passed_over = asked.python == ">=3.9" and pin != ""
+    assert [p.rule for p in reading.problems] == ["python-version"] * passed_over
+    assert ".python-version" in reading.files
+
+
+def test_other_projects_have_no_version_file(read: Read) -> None:
+    files = {"MLproject": "name: x\n", "requirements.txt": "f\n", ".python-version": "3.8\n"}
+    assert environment(read(files)).python is None

@@ -44,6 +44,10 @@ PROJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("MLproject:2:1 error missing-key",),
     ),
     "docker image empty": (("name: x\ndocker_env: {image: ''}\n"), ("MLproject:2:21 error empty",)),
+    "docker image no name": (
+        ("name: x\ndocker_env: {image: 'Team/Image V1'}\n"),
+        ("MLproject:2:21 error image-name",),
+    ),
     "docker unknown key": (
         ("name: x\ndocker_env: {image: a, build_context: .}\n"),
         ("MLproject:2:24 warning unknown-key",),
@@ -65,6 +69,34 @@ PROJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("MLproject:2:34 warning docker-expansion",),
     ),
     "docker without name": ("docker_env: {image: a}\n", ("MLproject:1:1 error docker-name",)),
+    "dockerfile outside": (
+        ("name: x\ndocker_env: {dockerfile: ../Dockerfile}\n"),
+        ("MLproject:2:26 error outside",),
+    ),
+    "dockerfile missing": (
+        ("name: x\ndocker_env: {dockerfile: Dockerfile}\n"),
+        ("MLproject:2:26 error missing-file",),
+    ),
+    "docker context no folder": (
+        ("name: x\ndocker_env: {context: MLproject}\n"),
+        ("MLproject:2:23 error missing-file",),
+    ),
+    "docker arguments without a build": (
+        ("name: x\ndocker_env: {image: a, args: {A: b}, target: c}\n"),
+        ("MLproject:2:24 warning docker-build", "MLproject:2:38 warning docker-build"),
+    ),
+    "docker pull policy unknown": (
+        ("name: x\ndocker_env: {image: a, pull: sometimes}\n"),
+        ("MLproject:2:30 error wrong-value",),
+    ),
+    "docker code unknown": (
+        ("name: x\ndocker_env: {image: a, code: live}\n"),
+        ("MLproject:2:30 error wrong-value",),
+    ),
+    "docker platform odd": (
+        ("name: x\ndocker_env: {image: a, platform: 'x; y'}\n"),
+        ("MLproject:2:34 error wrong-value",),
+    ),
     "docker name with spaces": (
         ("name: My Project\ndocker_env: {image: a}\n"),
         ("MLproject:1:7 warning docker-name",),

@@ -303,14 +303,6 @@ def test_a_channel_that_is_no_folder_is_named(conda: CondaBench) -> None:
         conda.lock("tool", channels=("./gone",))
 
 
-def test_a_broken_index_is_told(conda: CondaBench) -> None:
-    for index in conda.channel.path.glob("*/repodata.json"):
-        index.write_text("{broken")
-    with pytest.raises(EnvError) as caught:
-        conda.lock("tool")
-    assert "repodata" in caught.value.message
-
-
 @pytest.mark.slow
 def test_a_real_python_is_moved_to_its_place(conda: CondaBench) -> None:
     conda.channel.remove(

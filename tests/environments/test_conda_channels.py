@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conda_channel import Channel, CondaPackage, File
 
 from runner.environments.conda.channels import ALIAS, DEFAULTS, Channels
 from runner.errors import EnvError
@@ -153,3 +154,23 @@ def test_offline_uses_what_was_fetched(
 def test_no_server_is_told_with_its_address(conda: CondaBench) -> None:
     with pytest.raises(EnvError, match=r"the channel cannot be reached \(http://127.0.0.1:9/"):
         conda.lock("tool", channels=("http://127.0.0.1:9/c",))
+
+
+def test_a_package_may_name_its_channel(conda: CondaBench, tmp_path: Path) -> None:
+    """``channel::name`` means what the channel means: an alias, a mirror, one not listed."""
+    conda.environ["CONDA_CHANNEL_ALIAS"] = f"file://{tmp_path}/channels"
+    tool = CondaPackage("tool", "9.0", files={"bin/tool": File(b"#!/bin/sh\n", mode=0o755)})
+    for name, packages in (("first", conda.packages), ("second", (tool,))):
+        Channel(tmp_path / "channels" / name).add(*packages)
+    cases = {
+        ("first::tool", "first", "second"): "tool 1.0",
+        ("second::tool", "first", "second"): "tool 9.0",
+        ("second::tool", "first"): "tool 9.0",
+        ("first/linux-64::tool=0.9", "second", "first"): "tool 0.9",
+        ("both::tool", "second", "first"): "tool 9.0",
+    }
+    (tmp_path / ".condarc").write_text("custom_multichannels: {both: [first, second]}\n")
+    for (spec, *channels), expected in cases.items():
+        assert conda.locked_texts(conda.lock(spec, channels=tuple(channels))) == [expected]
+    lock = conda.lock("second::tool", channels=("first",))
+    conda.builder().build(lock)

@@ -94,7 +94,9 @@ def test_images_by_tag_and_folders_without_git_are_told(
     (folder / "MLproject").write_text(docker)
     found = rules(folder, capsys)
     assert set(found) == {"no-commit", "image-by-tag"}
-    assert found["image-by-tag"]["fix"] == "registry:5000/image@sha256:..."
+    fix = "runproj lock, or name it registry:5000/image@sha256:..."
+    assert found["image-by-tag"]["fix"] == fix
+    assert found["image-by-tag"]["where"].startswith("MLproject:2:")
     (folder / "MLproject").write_text(f"name: d\ndocker_env:\n  image: i@sha256:{'0' * 64}\n")
     assert set(rules(folder, capsys)) == {"no-commit"}
 
@@ -128,3 +130,21 @@ def test_the_value_of_a_secret_is_not_told(
     project = "entry_points:\n  main:\n    parameters:\n      {}\n    command: 'true {{where}}'\n"
     repo = make_repo(tmp_path / "p", {"MLproject": project.format(secret)})
     assert "hush" not in json.dumps(rules(repo.path, capsys))
+
+
+def test_images_that_a_dockerfile_begins_with_are_told_until_they_are_locked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = "name: d\ndocker_env: {dockerfile: docker/Dockerfile, args: {V: '3.12'}}\n"
+    dockerfile = f"ARG V\nFROM python:$V AS a\nFROM a\nCOPY --from=b@sha256:{'0' * 64} /x /y\n"
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/Dockerfile").write_text(dockerfile)
+    (tmp_path / "MLproject").write_text(project)
+    found = rules(tmp_path, capsys)
+    assert set(found) == {"no-commit", "image-by-tag"}
+    assert "'python:3.12'" in found["image-by-tag"]["message"]
+    assert found["image-by-tag"]["where"] == "docker/Dockerfile"
+    base = {"reference": "python:3.12"}
+    lock = {"version": 1, "image": None, "build": {"bases": [base]}}
+    (tmp_path / "image-lock.json").write_text(json.dumps(lock))
+    assert set(rules(tmp_path, capsys)) == {"no-commit"}

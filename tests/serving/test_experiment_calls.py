@@ -5,7 +5,7 @@ import time
 import pytest
 from driving import Client, new_run
 
-from runner.model.tracking import TrackedRun
+from runner.model.tracking import Metric, TrackedRun
 from runner.ports import TrackingStore
 
 
@@ -161,6 +161,18 @@ def test_a_run_that_has_begun_stays(
     client.get("experiments/get-by-name", experiment_name="later")
     client.get("runs/get", run_id=run.run_id)
     assert moved(store, run) == "0"
+
+
+def test_what_the_machine_measured_does_not_hold_the_run_back(
+    client: Client, store: TrackingStore, run: TrackedRun
+) -> None:
+    sampled = Metric(key="system/cpu_utilization_percentage", value=3.0, timestamp=1)
+    store.log(run.run_id, metrics=[sampled])
+    other = store.create_experiment("other").experiment_id
+    client.get("experiments/get-by-name", experiment_name="other")
+    client.get("runs/get", run_id=run.run_id)
+    assert moved(store, run) == other
+    assert store.run(run.run_id).metrics == {sampled.key: sampled}
 
 
 def test_looking_up_an_experiment_to_search_in_it_moves_nothing(

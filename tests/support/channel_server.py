@@ -45,13 +45,20 @@ class Handler(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing when somebody hangs up."""
+
+    def handle_error(self, *_words: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def serving(
     folder: Path, certificate: tuple[Path, Path] | None = None
 ) -> Iterator[tuple[str, type[Handler]]]:
     """Serve a folder; yield host and port, and the handler to set things on."""
     kind = type("OwnHandler", (Handler,), {"asked": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder))) as server:
+    with Server(("127.0.0.1", 0), partial(kind, directory=str(folder))) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)

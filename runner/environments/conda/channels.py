@@ -94,6 +94,11 @@ class Channels:
         """The channels that the user's configuration names."""
         return self.configuration.names("channels")
 
+    @property
+    def default(self) -> tuple[str, ...]:
+        """The channels of who names none."""
+        return self.configured or ("defaults",)
+
     def access_to(self, names: Iterable[str]) -> Access:
         """Return what is needed to fetch from channels; folders need nothing."""
         self.read([name for name in names if not is_path(name)], "/")
@@ -108,13 +113,22 @@ class Channels:
         Raises:
             EnvError: A channel is a folder that is not there.
         """
-        wanted = [name.strip() for name in names if name.strip() != "nodefaults"]
-        wanted = wanted or [*self.configured] or ["defaults"]
+        wanted = [name.strip() for name in names if name.strip() != "nodefaults"] or self.default
         found: dict[tuple[str, ...], Channel] = {}
         for name in wanted:
             channel = self.channel(name, directory)
             found.setdefault(channel.urls, channel)
         return tuple(found.values())
+
+    def placed(self, spec: str, name: str | None, directory: str) -> str:
+        """Return a match specification whose channel ``name`` is the URL that it stands for.
+
+        One that stands for several is left out: their order decides.
+        """
+        if name is None:
+            return spec
+        urls, rest = self.channel(name, directory).urls, spec.partition("::")[2]
+        return f"{urls[0]}::{rest}" if len(urls) == 1 else rest
 
     def channel(self, name: str, directory: str) -> Channel:
         """Return one channel by its name, URL or path."""

@@ -18,7 +18,20 @@ WENT_OFFLINE = "--offline, CONDA_OFFLINE or 'offline' in conda's configuration f
 UNREACHED = (
     "check the network and the proxy settings; with CONDA_OFFLINE=1 what was fetched before is used"
 )
+UNREADABLE = "its owner has to repair it; another channel or a mirror may serve the same"
+FETCHING = r"failed to fetch (?P<what>\S+?)-[^-]+-[^-]+(\.conda|\.tar\.bz2).*"
 SENTENCES = (
+    (FETCHING + r"(invalid checksum|hash mismatch)",
+     "{what!r} does not have the locked hash", CHANGED),
+    (FETCHING + r"\((404|410) ",
+     "the package {what!r} is not where the lock says ({where})",
+     "'runproj lock' makes a new lock"),
+    (r"status client error \((?P<code>401|403) ", "{where} wants credentials (HTTP {code})",
+     "put them into rattler's store, or as $NAME into the channel's URL in .condarc"),
+    (r"could not find subdir|\((404|410) ", "there is no channel at {channel}",
+     "check its name, and the channel settings in .condarc"),
+    (r"failed to parse repodata\.json.*?: (?P<why>[^\n]+)$",
+     "the index of the channel {channel} is broken: {why}", UNREADABLE),
     (r"hash mismatch", "a package does not have the locked hash: {text}", CHANGED),
     (re.escape(worker.OFFLINE) + r" (?P<what>\S+)",
      "offline, and {what} was not fetched before", WENT_OFFLINE),
@@ -29,8 +42,19 @@ SENTENCES = (
      "name the authority's file in 'ssl_verify' of conda's configuration, or in SSL_CERT_FILE"),
     (r"error sending request|dns error|tcp connect error|timed out|connection refused"
      r"|network is unreachable", "the channel cannot be reached ({where})", UNREACHED),
+    (FETCHING + r"error occurred: (?P<why>[^\n]+)",
+     "the package {what!r} cannot be fetched: {why}",
+     "try again; if it stays so, the file in the channel is damaged"),
 )  # fmt: skip
 """What gives a complaint away -> the sentence for it, and the hint."""
+
+
+class BadSpecError(EnvError):
+    """A specification that makes no sense."""
+
+    def __init__(self, message: str, *, spec: str) -> None:
+        super().__init__(message, hint="for example 'numpy', 'numpy=1.26', 'numpy >=1.24,<2'")
+        self.spec = spec
 
 
 class UnsolvableError(EnvError):
@@ -52,18 +76,21 @@ def failure(answer: Mapping[str, Any]) -> EnvError:
         return _mismatch(*words)
     if kind == "GoneError":
         return _gone(words[0], words[1])
-    return _of_text(text or f"rattler failed: {kind}")
+    if kind == "SpecError":
+        return BadSpecError(f"{words[0]!r} is no conda package: {words[1]}", spec=words[0])
+    channel = clean(words[1]) if kind == "ChannelError" else None
+    return _of_text(clean(words[0]) if channel else text or f"rattler failed: {kind}", channel)
 
 
-def _of_text(text: str) -> EnvError:
+def _of_text(text: str, channel: str | None = None) -> EnvError:
     """Find out what is behind an error that rattler tells in words only."""
     address = URL.search(text)
-    where = address[0].rstrip(".:,)") if address else "the channel"
+    where = address[0].rstrip(".:,)") if address else channel or "the channel"
+    known = {"text": _sentence(text), "where": where, "channel": channel or where}
     for pattern, words, hint in SENTENCES:
-        if found := re.search(pattern, text, re.IGNORECASE):
-            known = {"text": _sentence(text), "where": where, **found.groupdict()}
-            return EnvError(words.format(**known), hint=hint)
-    return EnvError(_sentence(text))
+        if found := re.search(pattern, text, re.IGNORECASE | re.DOTALL):
+            return EnvError(words.format(**{**known, **found.groupdict()}), hint=hint)
+    return EnvError(known["text"], where=channel)
 
 
 def _gone(name: str, url: str) -> EnvError:

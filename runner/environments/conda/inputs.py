@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from runner.codec import digest
 from runner.documents.conda_packages import parsed_package
 from runner.environments.conda.channels import public
+from runner.environments.conda.platforms import KNOWN
 from runner.environments.freshness import moment
 from runner.environments.local_packages import metadata_files
 from runner.redaction import without_credentials
 from runner.system.files import file_digest
+
+SUBDIRS = {"noarch", *KNOWN}
 
 if TYPE_CHECKING:
     from runner.codec import JSON
@@ -37,6 +40,18 @@ def specs(spec: CondaSpec, asked: Requirements) -> list[str]:
     if asked.lines and not any(package_name(text) == "python" for text in specs):
         specs.append("python")
     return specs
+
+
+def channel_of(spec: str) -> str | None:
+    """Return the channel that a match specification wants a package from: ``channel::name``.
+
+    A platform after it (``conda-forge/noarch::name``) does not count.
+    """
+    channel, found, _ = spec.partition("::")
+    if not found or "[" in channel:
+        return None
+    first, _, last = channel.rpartition("/")
+    return first if first and last in SUBDIRS else channel
 
 
 def texts(spec: CondaSpec, asked: Requirements) -> list[str]:

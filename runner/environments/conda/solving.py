@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from runner.environments.conda import lockfile
 from runner.environments.conda.builder import EMBEDDED
 from runner.environments.conda.channels import Channels, is_path
-from runner.environments.conda.complaints import UnsolvableError
+from runner.environments.conda.complaints import BadSpecError, UnsolvableError
 from runner.environments.conda.configuration import runs_link_scripts
-from runner.environments.conda.inputs import inputs_digest, package_name, specs, stamp, texts
+from runner.environments.conda.inputs import (
+    channel_of,
+    inputs_digest,
+    package_name,
+    specs,
+    stamp,
+    texts,
+)
 from runner.environments.conda.lockfile import CondaLock
 from runner.environments.conda.pip_locking import PipLocking
 from runner.environments.conda.platforms import virtual_packages
 from runner.environments.conda.rattler import Rattler
 from runner.environments.conda.targets import target
+from runner.environments.warning import warn
 from runner.errors import EnvError
-from runner.model.event import Step, StepDone, Warned
-from runner.model.spec import Problem
+from runner.model.event import Step, StepDone
 from runner.system.files import cache_directory
 
 if TYPE_CHECKING:
@@ -73,7 +80,9 @@ class Solving:
         self._report(Step(verb="locking", subject=spec.origin))
         base = os.path.join(request.project, os.path.dirname(spec.origin))
         channels = Channels(self._environ)
-        tiers = channels.read(spec.channels, base)
+        wanted = specs(spec, asked)
+        named = [name for text in wanted if (name := channel_of(text))]
+        tiers = channels.read((*(spec.channels or channels.default), *named), base)
         virtual = [list(words) for words in virtual_packages(platform, self._environ)]
         given = {
             "platform": platform,
@@ -84,7 +93,8 @@ class Solving:
             ],
         }
         part = self._conda_part if self._manager == EMBEDDED else self._external_part
-        packages, solver = part(spec, specs(spec, asked), channels, tiers, given)
+        placed = [channels.placed(text, channel_of(text), base) for text in wanted]
+        packages, solver = part(spec, placed, channels, tiers, given)
         local: list[dict[str, Any]] = []
         if asked.lines:
             pip = tuple(p for p in kept if (p.platform, p.manager) == (platform, "pip"))
@@ -125,6 +135,9 @@ class Solving:
         try:
             records = ask(asked, tiers, channels.access, priority="Strict", **given)
             return lockfile.of_records(records, platform), {"priority": "strict"}
+        except BadSpecError as error:
+            error.where = spec.origin
+            raise
         except UnsolvableError as strict:
             why = EnvError(strict.message, where=spec.origin, hint=strict.hint)
         if len(tiers) == 1:
@@ -133,9 +146,11 @@ class Solving:
             records = ask(asked, tiers, channels.access, priority="Flexible", **given)
         except UnsolvableError:
             raise why from None
-        self._warn(
+        warn(
+            self._reporter,
+            "mixed-channels",
             f"{spec.origin}: no solution takes each package from the first channel that has it; "
-            "channels were mixed"
+            "channels were mixed",
         )
         return lockfile.of_records(records, platform), {"priority": "flexible"}
 
@@ -159,7 +174,7 @@ class Solving:
             asked = [*asked, "pip"]
         urls = [url for tier in tiers for url in tier.urls]
         written = [name for name in spec.channels if name != "nodefaults"]
-        names = urls if any(map(is_path, written)) or not written else written
+        names = urls if any(map(is_path, written)) or len(written) < len(tiers) else written
         found = solved(self._manager, asked, names, given, home=self._home, environ=self._environ)
         return found, {"solver": self._manager}
 
@@ -184,11 +199,6 @@ class Solving:
                 prefix, python, home=self._home, environ=self._environ, reporter=self._reporter
             )
             return part.locked(request, spec, asked, kept=kept)
-
-    def _warn(self, message: str) -> None:
-        if self._reporter:
-            problem = Problem(severity="warning", rule="stale-lock", message=message)
-            self._reporter.report(Warned(problem=problem))
 
     def _report(self, event: Step | StepDone) -> None:
         if self._reporter:

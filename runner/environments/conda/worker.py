@@ -25,30 +25,59 @@ OFFLINE = "network access is forbidden:"
 async def solve(asked: JSON) -> list[JSON]:
     """Return the records of the packages that satisfy the specifications together."""
     import rattler
+    from rattler.exceptions import SolverError
 
-    limit = asked["as_of"]
-    records = await rattler.solve(
-        sources=[_source(channel) for channel in asked["channels"]],
-        specs=[rattler.MatchSpec(spec) for spec in asked["specs"]],
-        gateway=_gateway(asked),
-        platforms=[asked["platform"], "noarch"],
-        virtual_packages=[_virtual(*words) for words in asked["virtual_packages"]],
-        channel_priority=rattler.ChannelPriority[asked["priority"]],
-        locked_packages=[_record(row) for row in asked["locked"]],
-        exclude_newer=datetime.datetime.fromisoformat(limit) if limit else None,
-        channel_relations="disabled",
-        add_pip_as_python_dependency=True,
-        timeout=datetime.timedelta(seconds=asked["seconds"]),
-    )
+    limit, gateway = asked["as_of"], _gateway(asked)
+    specs = [_spec(text) for text in asked["specs"]]
+    try:
+        records = await rattler.solve(
+            sources=[_source(channel) for channel in asked["channels"]],
+            specs=specs,
+            gateway=gateway,
+            platforms=[asked["platform"], "noarch"],
+            virtual_packages=[_virtual(*words) for words in asked["virtual_packages"]],
+            channel_priority=rattler.ChannelPriority[asked["priority"]],
+            locked_packages=[_record(row) for row in asked["locked"]],
+            exclude_newer=datetime.datetime.fromisoformat(limit) if limit else None,
+            channel_relations="disabled",
+            add_pip_as_python_dependency=True,
+            timeout=datetime.timedelta(seconds=asked["seconds"]),
+        )
+    except SolverError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one of a dozen kinds, or of Rust's
+        raise await _blamed(error, asked, gateway, specs) from None
     return [{**json.loads(record.to_json()), "url": record.url} for record in records]
+
+
+async def _blamed(error: Exception, asked: JSON, gateway: Any, specs: list[Any]) -> Exception:  # noqa: ANN401 - rattler's types are known when it is there
+    """Return what went wrong with the name of the channel: each is asked alone."""
+    import rattler
+
+    if "://" in str(error):
+        return error
+    for url in (url for channel in asked["channels"] for url in channel["urls"]):
+        try:
+            await gateway.query([rattler.Channel(url)], [asked["platform"], "noarch"], specs)
+        except Exception as own:  # noqa: BLE001 - whatever it is, it has a channel now
+            return ChannelError(str(own), url)
+    return error
+
+
+def _spec(text: str) -> Any:  # noqa: ANN401 - likewise
+    import rattler
+    from rattler.exceptions import InvalidMatchSpecError
+
+    try:
+        return rattler.MatchSpec(text)
+    except InvalidMatchSpecError as error:
+        raise SpecError(text, str(error).partition("\n")[0]) from None
 
 
 async def unsatisfied(asked: JSON) -> list[str]:
     """Return those specifications that none of the given packages satisfies."""
-    import rattler
-
     records = [_record(row) for row in asked["packages"]]
-    specs = [(text, rattler.MatchSpec(text)) for text in asked["specs"]]
+    specs = [(text, _spec(text)) for text in asked["specs"]]
     return [text for text, spec in specs if not any(spec.matches(r) for r in records)]
 
 
@@ -173,6 +202,14 @@ def _check_file(row: JSON) -> None:
 
 class OfflineError(Exception):
     """Something would have to be fetched, and nothing may be."""
+
+
+class SpecError(Exception):
+    """A specification makes no sense: its text, why."""
+
+
+class ChannelError(Exception):
+    """A channel cannot be read: why, its URL."""
 
 
 class GoneError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 from runner.environments.docker.images import Images
 from runner.environments.docker.lockfile import NAME
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MANAGER = "docker"
 LAYOUT = 1
+DAY = 86400.0
+"""Seconds."""
 
 
 class DockerBuilder:
@@ -144,10 +147,11 @@ class DockerBuilder:
 
     def _shell(self, identifier: Digest, images: Images) -> str:
         """Return the best shell of an image; what else is inside is written down with it."""
-        path = os.path.join(_folder(self._home, identifier), "image.json")
+        path = note_path(self._home, identifier)
         try:
             known = json.loads(read(path))
             if known["layout"] == LAYOUT:
+                _note_use(path)
                 return str(known["shell"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -174,6 +178,17 @@ class DockerBuilder:
 
 def _folder(home: str, identifier: str) -> str:
     return os.path.join(home, "images", identifier.removeprefix("sha256:")[:32])
+
+
+def _note_use(path: str) -> None:
+    """Remember the day on which an image was used last."""
+    if time.time() - os.stat(path).st_mtime > DAY:
+        os.utime(path)
+
+
+def note_path(home: str, identifier: str) -> str:
+    """Return the file that says that an image was looked into, and when it was used last."""
+    return os.path.join(_folder(home, identifier), "image.json")
 
 
 def description_path(home: str, identifier: str) -> str:

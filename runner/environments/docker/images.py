@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runner.documents.image_reference import parsed
-from runner.errors import BackendError, EnvError
+from runner.errors import EnvError
 from runner.model.value import EMPTY, Digest, Value
-from runner.system.engine import START_HINT, address, knock
+from runner.system.engine_calls import NOT_FOUND, Engine, EngineRefusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,35 +75,15 @@ class Images:
         Raises:
             BackendError: The engine cannot be asked.
         """
-        found = self._inspected(name)
-        return _image(found) if found else None
-
-    def _inspected(self, name: str) -> Mapping[str, Any] | None:
-        where = address(self._environ)
-        if where.socket is None:
-            return self._inspected_by_sdk(name)
-        from runner.system.engine_socket import question
-
+        engine = Engine(self._environ)
         try:
-            return question(where.socket, f"/images/{name}/json")
-        except OSError as error:
-            knock(where, where.socket)
-            raise BackendError(
-                f"the container engine at {where.socket} does not answer: {error}",
-                hint=START_HINT,
-            ) from None
-
-    def _inspected_by_sdk(self, name: str) -> Mapping[str, Any] | None:
-        from docker.errors import ImageNotFound, NotFound
-
-        from runner.system.engine import translated
-
-        with translated(address(self._environ)):
-            try:
-                found: Mapping[str, Any] = self.client.images.get(name).attrs
-            except (ImageNotFound, NotFound):
-                return None
-        return found
+            return _image(engine.ask("GET", f"/images/{name}/json"))
+        except EngineRefusal as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
+        finally:
+            engine.close()
 
     def resolve(self, name: str, *, pull: str, platform: str | None) -> Image:
         """Return the image that a name means now; ``pull`` says when a registry is asked.

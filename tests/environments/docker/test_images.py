@@ -16,7 +16,7 @@ import pytest
 
 from runner.errors import BackendError, EnvError, SpecError
 from runner.model.spec import DockerSpec
-from runner.system.engine_socket import question
+from runner.system.engine_calls import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +156,7 @@ def test_the_engine_is_not_for_us(short_folder: Path) -> None:
         "from runner.errors import RunprojError\n"
         "from runner.model.lock import LockRequest\n"
         "from runner.model.spec import DockerSpec\n"
-        "import runner.system.engine_socket\n"
+        "import runner.system.engine_calls\n"
         "os.setuid(12345)\n"
         "environ = {'DOCKER_HOST': 'unix://' + sys.argv[2]}\n"
         "builder = DockerBuilder(home='/nowhere', environ=environ)\n"
@@ -195,7 +195,7 @@ def test_something_else_listens(short_folder: Path) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(BackendError, match="is no container engine"):
-            question(path, "/images/a/json")
+            Engine({"DOCKER_HOST": f"unix://{path}"}).ask("GET", "/images/a/json")
         thread.join()
 
 

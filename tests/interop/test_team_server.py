@@ -1,0 +1,117 @@
+"""Real clients work on a server with users and TLS; a real MLflow UI then opens what it stored."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow_server import mlflow_server
+from serving_certificates import certificate
+from teaming import serving
+
+from runner.serving.accounts import Accounts
+from runner.stores.opening import open_store
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+SESSION = Path(__file__).parent / "client_session.py"
+PASSWORD = "a long password"
+Session = Callable[[str, dict[str, str]], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def session(tmp_path: Path, mlflow_python: Callable[[str], str]) -> Session:
+    def session(version: str, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        python = mlflow_python(version)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONWARNINGS": "ignore",
+            "GIT_PYTHON_REFRESH": "quiet",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+            **variables,
+        }
+        command = [python, str(SESSION)]
+        return subprocess.run(
+            command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+
+    return session
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Accounts:
+    accounts = Accounts(str(tmp_path / "users.json"))
+    for name in ("ann", "bob"):
+        accounts.add(name, PASSWORD)
+    return accounts
+
+
+def test_clients_log_in_and_a_real_ui_shows_their_runs(
+    tmp_path: Path, accounts: Accounts, session: Session, mlflow_python: Callable[[str], str]
+) -> None:
+    cert, key = certificate(tmp_path)
+    store = open_store(f"sqlite:///{tmp_path}/s.db", directory=str(tmp_path), environ={})
+    with serving(store, users=accounts.path, certificate=cert, key=key) as server:
+        common = {
+            "MLFLOW_TRACKING_URI": f"https://localhost:{server.port}",
+            "MLFLOW_TRACKING_SERVER_CERT_PATH": cert,
+        }
+        password = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+        done = [session("1.30.1", {**common, **password})]
+        experiment = store.experiment_named("shared")
+        assert done[0].returncode == 0, done[0].stderr
+        assert experiment is not None
+        refused = session("3.17.2", {**common, **password, "MLFLOW_TRACKING_PASSWORD": "wrong"})
+        assert refused.returncode != 0
+        assert "user or password is wrong" in refused.stderr
+        token = {"MLFLOW_TRACKING_TOKEN": accounts.add_token("bob", "test")}
+        refused = session("3.17.2", {**common, **token})
+        assert "Permission denied: you may not edit the experiment" in refused.stderr
+        accounts.grant("bob", "experiment", experiment.experiment_id, level="EDIT")
+        done.append(session("3.17.2", {**common, **token}))
+    store.close()
+    told = []
+    for one in done:
+        assert one.returncode == 0, one.stderr
+        told.append(json.loads(one.stdout))
+        assert told[-1]["status"] == "FINISHED"
+        assert told[-1]["sizes"] == {"one.bin": 7000, "two.bin": 7000}
+        assert told[-1]["inner"] == [3.0]
+    with mlflow_server(mlflow_python("3.17.2"), tmp_path) as uri:
+        assert b"<!doctype html" in asked(uri, "/").lower()
+        body = {"experiment_ids": [experiment.experiment_id], "filter": "tags.kind = 'interop'"}
+        found = json.loads(asked(uri, "/ajax-api/2.0/mlflow/runs/search", body))["runs"]
+        assert {run["info"]["run_id"] for run in found} == {one["run_id"] for one in told}
+        for one in told:
+            path = f"/get-artifact?run_uuid={one['run_id']}&path=texts%2Fa+b.txt"
+            assert asked(uri, path) == b"hello"
+            history = f"/ajax-api/2.0/mlflow/metrics/get-history?run_id={one['run_id']}"
+            points = json.loads(asked(uri, f"{history}&metric_key=loss"))["metrics"]
+            assert [[p["step"], p["value"]] for p in points] == one["history"]
+
+
+def asked(uri: str, path: str, body: object = None) -> bytes:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310 - http
+        uri + path, data, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - http
+        content: bytes = answer.read()
+    return content
+
+
+def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
+    """Four threads log while the server is killed; every answer that was heard was true."""
+    script = Path(__file__).parents[1] / "support" / "hammering.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
