@@ -9,7 +9,8 @@
 ``inputs/<digest>/``
     the files that its parameters named, up to a size;
 ``ro-crate-metadata.json``
-    what it all is, with the size and the sha256 of each file (``runner.pipeline.crate``).
+    what it all is, with the size and the sha256 of each file (``runner.pipeline.crate``);
+    ``ro-crate-metadata.json.sig`` is its signature, where it is signed.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ from runner.pipeline.record import FOLDER
 from runner.pipeline.recorded import RecordedRun, recorded_run, source_of
 from runner.system.files import Lock, cache_directory, file_digest, set_aside, write_whole
 from runner.system.packing import packed
+from runner.system.signing import signed, signer
 from runner.system.trees import left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from runner.ports import Services, TrackingStore
+    from runner.system.signing import Signer
 
 BUNDLE_VERSION = 1
 LARGEST_INPUT = 100 << 20
@@ -45,6 +48,8 @@ LARGEST_INPUT = 100 << 20
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in a bundle, so that the same run makes the same bundle."""
 SOURCE = "source.tar.gz"
+SIGNATURE = f"{METADATA}.sig"
+"""A signature of the metadata, and so of all files that they list (``runner.system.signing``)."""
 CHUNK = 1 << 20
 
 
@@ -61,10 +66,12 @@ def export(
     services: Services,
     *,
     largest_input: int = LARGEST_INPUT,
+    key: str | None = None,
 ) -> tuple[Packed, ...]:
-    """Write the bundle of a run; return what is in it.
+    """Write the bundle of a run, signed with an SSH key where one is given; return what is in it.
 
     Raises:
+        UsageError: There is no such key.
         RunprojError: The project's files cannot be brought back, or the bundle not be written.
     """
     if recorded.is_foreign:
@@ -83,7 +90,10 @@ def export(
             files = tuple(writer.files)
             project = recorded.record.get("project") or "a project"
             user = recorded.record.get("user") or "unknown"
-            writer.add(METADATA, pretty(crate(recorded.run, files, project=project, user=user)), "")
+            metadata = pretty(crate(recorded.run, files, project=project, user=user))
+            writer.add(METADATA, metadata, "")
+            if key:
+                writer.add(SIGNATURE, signed(metadata, key, services.environ), "")
         os.replace(partial, path)
     except OSError as error:
         raise RunprojError(f"the bundle cannot be written: {error.strerror}", where=path) from None
@@ -198,12 +208,27 @@ def damage(path: str) -> tuple[Damage, ...]:
         found += [
             Damage(path=p, reason="is not listed")
             for p in there
-            if p not in files and p != METADATA
+            if p not in files and p not in {METADATA, SIGNATURE}
         ]
         for name in sorted(files.keys() & there.keys()):
             if reason := _wrong(archive, files[name], there[name].file_size):
                 found.append(Damage(path=name, reason=reason))
     return tuple(found)
+
+
+def signature(path: str, allowed: str | None, variables: Mapping[str, str]) -> Signer | str | None:
+    """Return who signed a bundle, why the signature does not count, or None where there is none.
+
+    Raises:
+        StoreError: It is no bundle.
+        UsageError: There is no file of ``allowed`` signers of that name.
+    """
+    with _opened(path) as archive:
+        _listed(archive, path)
+        if SIGNATURE not in archive.namelist():
+            return None
+        metadata, made = archive.read(METADATA), archive.read(SIGNATURE)
+    return signer(metadata, made, allowed, variables)
 
 
 def _wrong(archive: zipfile.ZipFile, file: Packed, size: int) -> str | None:

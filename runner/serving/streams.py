@@ -86,6 +86,13 @@ def multipart(_service: Service, _request: Request) -> Response:
     raise Refusal("artifacts are uploaded here in one piece, of any size", "NOT_IMPLEMENTED")
 
 
+def described(service: Service, request: Request) -> Response:
+    """``/openapi.json``: the calls of this server."""
+    from runner.serving.description import served
+
+    return served(service, request)
+
+
 def _path(given: Arguments, name: str) -> str:
     """Return a path below a folder of artifacts, checked name by name."""
     parts = segments(given.text(name).replace("%", "%25"))
@@ -97,6 +104,7 @@ def _path(given: Arguments, name: str) -> str:
 AJAX: Final = tuple(f"/{api}/{v}/mlflow/" for api in ("api", "ajax-api") for v in ("2.0", "3.0"))
 MULTIPART: Final = tuple(f"/{api}/2.0/mlflow-artifacts/mpu/" for api in ("api", "ajax-api"))
 STREAMS: Final[dict[tuple[str, str], Stream]] = {
+    ("GET", "/openapi.json"): described,
     ("GET", "/get-artifact"): run_file,
     ("GET", "/model-versions/get-artifact"): version_file,
     ("POST", "/ajax-api/2.0/mlflow/upload-artifact"): upload,

@@ -14,7 +14,7 @@ import pytest
 from faulty_server import FaultyServer
 from libraries import fresh
 
-from runner.pipeline.transfer import every_run
+from runner.pipeline.store_reading import every_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,8 @@ from runner.app import Application
 from runner.cli.output import TerminalReporter
 from runner.codec import document
 from runner.errors import UsageError
-from runner.pipeline.transfer import Scope, transfer
+from runner.pipeline.tally import Scope
+from runner.pipeline.transfer import transfer
 from runner.settings import settings
 
 TYPE_CHECKING = False
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from runner.cli.output import Console
     from runner.pipeline.store_digest import Comparison
-    from runner.pipeline.transfer import Copied
+    from runner.pipeline.tally import Copied
     from runner.ports import TrackingStore
 
 ACTIONS = ("copy", "verify")

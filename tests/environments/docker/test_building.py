@@ -66,6 +66,11 @@ def test_an_image_is_built_once_and_again_when_something_changes(
     assert yard.build(own(sh_image)) == first
     assert yard.listener.events == []
 
+    only_first = yard.build(own(sh_image, target="first"))
+    yard.write(a="1 and more")
+    assert yard.build(own(sh_image, target="first")) == only_first, "nothing in it has changed"
+    yard.write(a="1")
+
     others = [own(sh_image, args={"GREETING": "hi"}), own(sh_image, target="first")]
     found = [first.digest, *(yard.build(spec).digest for spec in others)]
     yard.write(a="2")
