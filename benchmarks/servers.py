@@ -2,8 +2,9 @@
 
     python benchmarks/servers.py --mlflow PATH [--runs N] [--rounds N] [--seconds S]
 
-Both serve a copy of one SQLite store. Rounds go A B, B A, ...; each asks one server for some
-seconds from several threads over kept connections, plain ``http.client``. Prints Markdown.
+Both serve a copy of one SQLite store, each with the indexes that it makes itself. Rounds go A B,
+B A, ...; each asks one server for some seconds from several threads over kept connections, plain
+``http.client``. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Ask = Callable[["Client", int], object]
+    Cost = tuple[float, float]
 
 API = "/api/2.0/mlflow/"
 START = 1_700_000_000_000
@@ -155,6 +157,10 @@ class Server:
         """Return the proportional memory of the process and its children, in MiB."""
         return sum(_memory(pid) for pid in _family(self.process.pid)) / 1024
 
+    def cpu(self) -> float:
+        """Return the CPU time of the process and its children so far, in seconds."""
+        return sum(_cpu(pid) for pid in _family(self.process.pid))
+
 
 @contextmanager
 def served(argv: Sequence[str], folder: Path, port: int) -> Iterator[Server]:
@@ -200,8 +206,14 @@ def _memory(pid: int) -> int:
     return 0
 
 
-def rate(port: int, ask: Ask, *, threads: int, seconds: float) -> float:
-    """Return how many requests a second are answered."""
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cost(server: Server, ask: Ask, *, threads: int, seconds: float) -> Cost:
+    """Return how many requests a second are answered, and the server's CPU seconds for one."""
+    port, before = server.port, server.cpu()
     counts = [0] * threads
     failures: list[BaseException] = []
     ready = threading.Barrier(threads + 1)
@@ -231,7 +243,8 @@ def rate(port: int, ask: Ask, *, threads: int, seconds: float) -> float:
         worker.join()
     if failures:
         raise failures[0]
-    return sum(counts) / (time.monotonic() - began)
+    passed, spent = time.monotonic() - began, server.cpu() - before
+    return sum(counts) / passed, spent / (sum(counts) + threads)
 
 
 def free_port() -> int:
@@ -251,6 +264,9 @@ def main() -> None:
         theirs.mkdir()
         fill(ours, options.runs)
         shutil.copy(ours / "mlflow.db", theirs)
+        if not options.share_index:
+            with closing(sqlite3.connect(theirs / "mlflow.db")) as database:
+                database.execute("DROP INDEX runproj_newest_runs")
         ports = free_port(), free_port()
         store = ("--backend-store-uri", "sqlite:///mlflow.db", "--port")
         first = [*options.runproj.split(), "server", *store, str(ports[0])]
@@ -269,17 +285,21 @@ def main() -> None:
 
 def measured(
     servers: Sequence[Server], options: argparse.Namespace
-) -> list[tuple[str, float, float]]:
-    """Ask both servers in turn; medians of requests a second."""
+) -> list[tuple[str, Cost, Cost]]:
+    """Ask both servers in turn; medians of requests a second and of CPU."""
     found = []
     for name, (ask, threads) in OPERATIONS.items():
-        rates: list[list[float]] = [[], []]
+        costs: list[list[Cost]] = [[], []]
         for number in range(options.rounds):
             for which in (0, 1) if number % 2 else (1, 0):
-                port = servers[which].port
-                rates[which].append(rate(port, ask, threads=threads, seconds=options.seconds))
-        found.append((name, median(rates[0]), median(rates[1])))
-        print(name, rates, file=sys.stderr, flush=True)
+                costs[which].append(
+                    cost(servers[which], ask, threads=threads, seconds=options.seconds)
+                )
+        ours, theirs = (
+            (median(rate for rate, _ in each), median(cpu for _, cpu in each)) for each in costs
+        )
+        found.append((name, ours, theirs))
+        print(name, ours, theirs, file=sys.stderr, flush=True)
     return found
 
 
@@ -288,7 +308,7 @@ def report(
     mlflow: str,
     load: float,
     rows: Sequence[tuple[str, float, float]],
-    found: Sequence[tuple[str, float, float]],
+    found: Sequence[tuple[str, Cost, Cost]],
 ) -> None:
     """Print the table."""
     print(
@@ -300,8 +320,10 @@ def report(
     print("| | runproj server | mlflow server | times |\n|---|---:|---:|---:|")
     for name, a, b in rows:
         print(f"| {name} | {a:.2f} | {b:.2f} | {b / a:.1f} |")
-    for name, a, b in found:
-        print(f"| {name}, requests a second | {a:.1f} | {b:.1f} | {a / b:.1f} |")
+    for name, (a, _), (b, _) in found:
+        print(f"| {name}, a second | {a:.1f} | {b:.1f} | {a / b:.1f} |")
+    for name, (_, a), (_, b) in found:
+        print(f"| {name}, CPU ms | {a * 1000:.2f} | {b * 1000:.2f} | {b / a:.1f} |")
 
 
 def parsed_options() -> argparse.Namespace:
@@ -314,6 +336,9 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=100_000, help="runs in the store (100,000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds a round (3)")
+    parser.add_argument(
+        "--share-index", action="store_true", help="leave mlflow the index that only we make"
+    )
     return parser.parse_args()
 
 

@@ -374,6 +374,13 @@ class LineageStore(Protocol):
         """Add metrics of logged models."""
 
 
+class ManyLineages(Protocol):
+    """A lineage store that answers for many runs at once."""
+
+    def lineages(self, run_ids: Sequence[RunId]) -> Mapping[RunId, Lineage]:
+        """Return the lineages of those runs that have one; of the others there is nothing."""
+
+
 class RegistryStore(Protocol):
     """Registered models and their versions."""
 
@@ -511,6 +518,16 @@ class Spool(Protocol):
 
     def remove(self, entry: Spooled) -> None:
         """Forget a run that was delivered; the caller holds its lock."""
+
+
+class NarrowingStore(Protocol):
+    """A tracking store elsewhere that can leave out most runs that a search is not after."""
+
+    def narrowed_runs(self, search: RunSearch, page: str | None = None) -> RunPage | None:
+        """Return a page of runs in the order asked for: all that pass, and perhaps some more.
+
+        None when this cannot be asked there; a later ``page`` of what was answered always can.
+        """
 
 
 class Endpoint(Protocol):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from runner.model.tracking import Lineage
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runner.codec import JSON
     from runner.model.tracking import (
         DatasetInput,
         Experiment,
-        Lineage,
         LoggedModel,
         Metric,
         ModelMetric,
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
         RegisteredModel,
         TrackedRun,
     )
+    from runner.model.value import RunId
     from runner.serving.service import Service
 
 LOGGED = "models:/m-"
 """How the URI of a logged model begins."""
+NO_LINEAGE = Lineage()
 MODEL_STATUS = {
     "UNSPECIFIED": "LOGGED_MODEL_STATUS_UNSPECIFIED",
     "PENDING": "LOGGED_MODEL_PENDING",
@@ -91,8 +94,17 @@ def run_info(service: Service, run: TrackedRun) -> dict[str, JSON]:
     return found
 
 
-def run_json(service: Service, run: TrackedRun) -> dict[str, JSON]:
-    """Write a run with everything that belongs to it."""
+def runs_json(service: Service, runs: Sequence[TrackedRun]) -> list[JSON]:
+    """Write runs with everything that belongs to them."""
+    lineages = getattr(service.known_lineages, "lineages", None)
+    if lineages is None:
+        return [run_json(service, run) for run in runs]
+    found: Mapping[RunId, Lineage] = lineages([run.run_id for run in runs])
+    return [run_json(service, run, found.get(run.run_id, NO_LINEAGE)) for run in runs]
+
+
+def run_json(service: Service, run: TrackedRun, lineage: Lineage | None = None) -> dict[str, JSON]:
+    """Write a run with everything that belongs to it; its lineage is looked up when not given."""
     found: dict[str, JSON] = {
         "info": run_info(service, run),
         "data": {
@@ -101,9 +113,9 @@ def run_json(service: Service, run: TrackedRun) -> dict[str, JSON]:
             "tags": pairs(run.tags),
         },
     }
-    lineages = service.known_lineages
-    if lineages is not None:
-        lineage = lineages.lineage(run.run_id)
+    if lineage is None and service.known_lineages is not None:
+        lineage = service.known_lineages.lineage(run.run_id)
+    if lineage is not None:
         found["inputs"] = _inputs(lineage)
         found["outputs"] = {
             "model_outputs": [{"model_id": o.model_id, "step": o.step} for o in lineage.outputs]

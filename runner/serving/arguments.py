@@ -23,6 +23,7 @@ BODY_LIMIT = 16 << 20
 WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """The codings that bodies may have, and what zlib calls them (``wbits``)."""
 INT64 = 1 << 63
+PLAIN = (str, int, float)
 DIGITS = 19
 """The longest number that is worth reading: what has more digits has more than 64 bits."""
 SHOWN = 120
@@ -55,9 +56,11 @@ class Arguments:
         return self.text(name) if self.has(name) else None
 
     def _as_text(self, name: str, value: JSON) -> str:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, PLAIN):
             raise self._wrong(name, value, "a string")
         text = str(value)
+        if text.isascii():
+            return text
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
@@ -71,7 +74,9 @@ class Arguments:
             if default is None:
                 raise Refusal(f"Missing value for required parameter '{self._where}{name}'.")
             return default
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if type(value) is int and -INT64 <= value < INT64:  # the usual case
+            return value
+        if isinstance(value, bool) or not isinstance(value, PLAIN):
             raise self._wrong(name, value, "an integer")
         try:
             number = value if isinstance(value, int) else _whole(value)
@@ -86,7 +91,9 @@ class Arguments:
         value = self._given.get(name)
         if value is None:
             raise Refusal(f"Missing value for required parameter '{self._where}{name}'.")
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if type(value) is float:  # the usual case
+            return value
+        if isinstance(value, bool) or not isinstance(value, PLAIN):
             raise self._wrong(name, value, "a number")
         try:
             return float(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from runner.codec import JSON
     from runner.ports import Artifacts, TrackingStore
     from runner.serving.messages import Request
+
+_ODD = re.compile(r"/\.|%")
+"""What makes a path mean something else than it says."""
 
 
 class Files:
@@ -36,6 +40,16 @@ class Files:
     def serves(self, location: str) -> bool:
         """Whether artifacts at this location travel through us."""
         return self._relative(location) is not None
+
+    def shows(self, location: str) -> bool:
+        """Whether clients are given an address of ours; a plain path below the root needs no disk.
+
+        A folder that is a link to elsewhere is found out when its files are asked for.
+        """
+        root, path = self._root, location.removeprefix("file://")
+        if root is not None and path.startswith(f"{root}/") and not _ODD.search(path):
+            return True
+        return self.serves(location)
 
     def _relative(self, location: str) -> str | None:
         """Return the path of a location below one of our roots, None when it is elsewhere."""

@@ -16,7 +16,7 @@ from runner.serving.messages import Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, Final, Literal, Protocol, TypeAlias
 
     from runner.model.tracking import (
@@ -264,10 +264,13 @@ def _in_experiments(watch: Watch, call: Call, ids: Iterable[str], *rest: Any, **
     return call([i for i in ids if may(READ, "experiment", i)], *rest, **given)
 
 
-def _search(watch: Watch, call: Call, search: RunSearch) -> Any:  # noqa: ANN401 - what the store finds
+def _search(watch: Watch, call: Call, search: RunSearch) -> tuple[TrackedRun, ...] | None:
     may = watch.person.may
     ids = tuple(i for i in search.experiment_ids if may(READ, "experiment", i))
-    return call(changed(search, experiment_ids=ids))
+    found: tuple[TrackedRun, ...] | None = call(changed(search, experiment_ids=ids))
+    for run in found or ():
+        watch.places.note(run.run_id, run.experiment_id)
+    return found
 
 
 def _run_files(watch: Watch, call: Call, run: TrackedRun) -> GuardedArtifacts:
@@ -302,6 +305,12 @@ def _model_metrics(watch: Watch, call: Call, metrics: Iterable[ModelMetric]) -> 
         watch.check_run(EDIT, metric.run_id)
         watch.check_model(EDIT, metric.model_id)
     call(metrics)
+
+
+def _lineages(watch: Watch, call: Call, run_ids: Sequence[RunId]) -> Any:  # noqa: ANN401 - what the store finds
+    for run_id in run_ids:
+        watch.check_run(READ, run_id)
+    return call(run_ids)
 
 
 def _create_registered(watch: Watch, call: Call, model: RegisteredModel) -> RegisteredModel:
@@ -369,6 +378,7 @@ MODELS: Final[Mapping[str, Rule]] = {
 }
 LINEAGE: Final[Mapping[str, Rule]] = {
     "lineage": of_run(READ),
+    "lineages": _lineages,
     "log_lineage": of_run(EDIT),
     "log_model_metrics": _model_metrics,
 }

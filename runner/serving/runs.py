@@ -12,7 +12,7 @@ from runner.model.value import RunId, changed
 from runner.query.filters import parsed
 from runner.query.kinds import RUN
 from runner.query.search import orderings, searched
-from runner.serving.answers import run_info, run_json
+from runner.serving.answers import NO_LINEAGE, run_info, run_json, runs_json
 from runner.serving.experiments import lifecycle
 from runner.serving.files import listed
 from runner.serving.messages import Refusal
@@ -78,7 +78,8 @@ def create(service: Service, given: Arguments) -> JSON:
         user=given.text("user_id", default=""),
         tags=tags,
     )
-    return {"run": run_json(service, service.store.create_run(service.guest.adopted(run)))}
+    made = service.store.create_run(service.guest.adopted(run))
+    return {"run": run_json(service, made, NO_LINEAGE if service.known_lineages else None)}
 
 
 def get(service: Service, given: Arguments) -> JSON:
@@ -174,8 +175,8 @@ def _log_metrics(
     if items:
         service.guest.began(run_id)
     metrics = [_metric(item) for item in items]
-    service.store.log(run_id, metrics=metrics, params=params or {}, tags=tags or {})
     of_models = tuple(_of_models(run_id, items, metrics))
+    service.store.log(run_id, metrics=metrics, params=params or {}, tags=tags or {})
     if of_models:
         service.lineages.log_model_metrics(of_models)
 
@@ -220,7 +221,7 @@ def search(service: Service, given: Arguments) -> JSON:
     """``runs/search``: newest first unless another order is asked for."""
     service.guest.searched()
     page, following = _searched_by_store(service, given) or _searched_by_us(service, given)
-    answer: dict[str, JSON] = {"runs": [run_json(service, run) for run in page]}
+    answer: dict[str, JSON] = {"runs": runs_json(service, page)}
     if following:
         answer["next_page_token"] = following
     return answer

@@ -74,13 +74,13 @@ class Service:
         Files below the store's own folder travel through this endpoint, so that clients in
         containers and of every language reach them; what the user put elsewhere stays there.
         """
-        if self.files.serves(run.artifact_uri):
+        if self.files.shows(run.artifact_uri):
             return f"{SCHEME}/{run.experiment_id}/{run.run_id}/artifacts"
         return run.artifact_uri
 
     def model_location(self, model: LoggedModel) -> str:
         """Return a logged model's artifact URI as clients use it."""
-        if self.files.serves(model.artifact_uri):
+        if self.files.shows(model.artifact_uri):
             return f"{SCHEME}/{model.experiment_id}/models/{model.model_id}/artifacts"
         return model.artifact_uri
 

@@ -13,7 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-SPARE = 8
+CHECKPOINT_PAGES = 8000
+"""After so many pages (32 MB) the write-ahead log goes into the database: metrics of many keys
+touch the same pages again and again, which are then written once."""
+CACHE_KIB = 16_000
+SPARE = 2
 """So many connections are kept for those who read aside."""
 BUSY_SECONDS = 20.0
 """How long to wait for another process that is writing."""
@@ -171,6 +175,8 @@ class Database:
             self._wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             if self._wal:
                 connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+                connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         except BaseException:
             connection.close()
             raise

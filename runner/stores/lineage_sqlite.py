@@ -11,7 +11,7 @@ from runner.stores.models_sqlite import write_metrics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
     from runner.model.tracking import ModelMetric
@@ -24,6 +24,13 @@ _DATASETS_OF = (
     " d.dataset_profile, i.input_uuid FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id"
     " WHERE i.source_type = 'DATASET' AND i.destination_type = 'RUN' AND i.destination_id = ?"
     " ORDER BY d.name, d.digest"
+)
+
+_LINKED_RUNS = (
+    "SELECT asked.value FROM json_each(?) asked WHERE EXISTS (SELECT 1 FROM inputs WHERE"
+    " destination_type = 'RUN' AND destination_id = asked.value)"
+    " OR EXISTS (SELECT 1 FROM inputs WHERE source_type IN ('RUN_INPUT', 'RUN_OUTPUT')"
+    " AND source_id = asked.value)"
 )
 
 
@@ -66,6 +73,12 @@ class SqliteLineage:
                     for m, step in _linked(connection, run_id, "OUTPUT")
                 ),
             )
+
+    def lineages(self, run_ids: Sequence[RunId]) -> Mapping[RunId, Lineage]:
+        """Return the lineages of those runs that have one; see ``runner.ports.ManyLineages``."""
+        with self._database.reading() as connection:
+            found = connection.execute(_LINKED_RUNS, (json.dumps([*run_ids]),)).fetchall()
+        return {run_id: self.lineage(run_id) for (run_id,) in found}
 
     def log_lineage(self, run_id: RunId, lineage: Lineage) -> None:
         """Add datasets, models and outputs; what is there already stays as it is."""

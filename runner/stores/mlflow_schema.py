@@ -248,6 +248,13 @@ INDEXES = (
     ("trace_tags", "request_id"),
 )
 
+NEWEST = (
+    "CREATE INDEX runproj_newest_runs"
+    " ON runs (experiment_id, lifecycle_stage, start_time, run_uuid)"
+)
+"""The one index that MLflow does not have: the newest of 100,000 runs are found without reading
+all. MLflow's upgrades leave it alone."""
+
 
 def create(connection: Connection, artifact_root: str, now: int) -> None:
     """Make MLflow's tables and its default experiment, inside the caller's transaction."""
@@ -256,6 +263,7 @@ def create(connection: Connection, artifact_root: str, now: int) -> None:
     for table, *indexed in INDEXES:
         name = "_".join(("index", table, *indexed))
         connection.execute(f"CREATE INDEX {name} ON {table} ({', '.join(indexed)})")
+    connection.execute(NEWEST)
     connection.execute("INSERT INTO alembic_version (version_num) VALUES (?)", (REVISION,))
     connection.execute(
         "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage,"

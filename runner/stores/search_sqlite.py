@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from runner.query.filters import Comparison
     from runner.query.search import Ordering
 
-NEWEST: Final = "coalesce(r.start_time, 0) DESC, r.run_uuid DESC"
+NEWEST: Final = "r.start_time DESC, r.run_uuid DESC"
+"""As an index has it; what never started comes last."""
 TEXTS: Final = {
     "run_id": "r.run_uuid",
     "run_name": "coalesce(r.name, '')",
@@ -39,6 +40,8 @@ class Question:
         ids = [int(i) for i in experiment_ids if i.isascii() and i.isdecimal()]
         self._own = ["r.experiment_id IN (SELECT value FROM json_each(?))"]
         self._own_values: list[object] = [json.dumps(ids)]
+        if len(ids) == 1:  # an index knows their order
+            self._own, self._own_values = ["r.experiment_id = ?"], [*ids]
         self._others: list[str] = []
         self._other_values: list[object] = []
         if lifecycle != "all":

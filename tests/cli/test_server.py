@@ -148,7 +148,7 @@ def test_users_from_first_to_last(start: Start, tmp_path: Path) -> None:
     assert [(u["name"], u["admin"]) for u in found["users"]] == [("ann", True), ("bob", False)]
     assert found["users"][1]["experiments"] == {"0": "EDIT"}
     assert token not in json.dumps(found)
-    _, uri = start("--users", "team.json", "--host", EVERYWHERE)
+    process, uri = start("--users", "team.json", "--host", EVERYWHERE)
     uri = f"http://127.0.0.1:{uri.rpartition(':')[2]}"
     members = [Member(uri, basic("bob", "bob's password"))]
     members.append(Member(uri, {"Authorization": f"Bearer {token}"}))
@@ -166,3 +166,7 @@ def test_users_from_first_to_last(start: Start, tmp_path: Path) -> None:
     assert "bob" not in users("list")
     for member in members:
         member.connection.close()
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert "travel unencrypted" in errors
+    assert "Traceback" not in errors

@@ -240,3 +240,38 @@ def test_absolute_targets_are_understood(endpoint: LoopbackEndpoint) -> None:
     connection.request("GET", f"{endpoint.uri}{API}experiments/get?experiment_id=0")
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def test_bodies_that_drip_are_given_up(
+    endpoint: LoopbackEndpoint,
+    run: TrackedRun,
+    store: TrackingStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "BODY_GRACE", 0.0)
+    monkeypatch.setattr(connections, "BODY_RATE", 1e12)
+    path = f"{prefix(endpoint)}{PROXY}/0/{run.run_id}/artifacts/drip.bin"
+    with connected(endpoint) as client:
+        head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+        client.sendall(head.encode() + b"drop")
+        assert everything(client) == b""
+    assert store.artifacts(run).list() == ()
+
+
+def test_a_body_that_does_not_come_keeps_no_answer_back(
+    endpoint: LoopbackEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "DRAIN_SECONDS", 0.1)
+    with connected(endpoint) as client:
+        path = f"{prefix(endpoint)}{PROXY}/nowhere"
+        head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        client.sendall(head.encode())
+        assert everything(client).startswith(b"HTTP/1.1 404 ")
+
+
+def test_heads_that_come_in_pieces_are_put_together(endpoint: LoopbackEndpoint) -> None:
+    request = f"GET {prefix(endpoint)}/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    with connected(endpoint) as client:
+        for byte in f"\r\n{request}\r\n".encode():
+            client.sendall(bytes([byte]))
+        assert everything(client).endswith(b"\r\n\r\nOK")

@@ -85,6 +85,12 @@ def call(options: Namespace, console: Console) -> int:
 
         return accounts.call(options, console)
     _check(options)
+    if options.users and not options.tls_cert and not _is_loopback(options.host):
+        console.tell(
+            "passwords and tokens travel unencrypted: give --tls-cert, or put a proxy that speaks "
+            "TLS in front",
+            colour="yellow",
+        )
     given = settings(tracking_uri=options.tracking_uri)
     services = Application(given, TerminalReporter(console))
     try:
