@@ -48,7 +48,7 @@ def unavailable(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """Return a client of the engine that the usual variables and contexts lead to."""
+    """Return a client of the engine that ``DOCKER_HOST`` names, else of the usual socket."""
     import docker
 
     try:
