@@ -14,16 +14,16 @@ True
 
 from runner.version import __version__
 
-__all__ = ["__version__", "run"]
+__all__ = ["__version__", "run", "search_runs"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runner.api import run
+    from runner.api import run, search_runs
 
 
 def __getattr__(name: str) -> object:
     """Load the programming interface when somebody asks for it."""
-    if name in {"run", "RunHandle"}:
+    if name in {"run", "search_runs", "RunHandle"}:
         from runner import api
 
         return getattr(api, name)

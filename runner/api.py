@@ -19,10 +19,11 @@ from runner.pipeline.request import backend_options, duration, parsed_reference
 from runner.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from runner.model.event import Event
     from runner.model.run import Outcome
+    from runner.model.tracking import TrackedRun
     from runner.pipeline.follow import Ended
     from runner.pipeline.launch import Flight
     from runner.ports import Reporter
@@ -225,6 +226,46 @@ def run(  # noqa: PLR0913 - the signature of ``mlflow.projects.run``, and what w
             f"run {handle.run_id} {handle.status}", hint=f"runproj runs logs {handle.run_id[:8]}"
         )
     return handle
+
+
+def search_runs(
+    filter_string: str = "",
+    *,
+    experiments: Iterable[str] = (),
+    order_by: Iterable[str] = (),
+    max_results: int | None = None,
+    tracking_uri: str | None = None,
+) -> list[TrackedRun]:
+    """Return the runs of a tracking store that a filter lets through.
+
+    Args:
+        filter_string: MLflow's filter language: ``metrics.rmse < 0.8 AND params.model = 'tree'``.
+        experiments: Names or ids; without any those of all experiments.
+        order_by: ``metrics.rmse``, ``params.alpha DESC``, ...; without any the newest first.
+        max_results: How many runs at most.
+        tracking_uri: Which store; like ``--tracking-uri``.
+
+    Raises:
+        FilterError: The filter or the order makes no sense.
+        StoreError: There is no such experiment, or the store cannot be read.
+    """
+    from itertools import islice
+
+    from runner.pipeline import lookup
+
+    services = Application(settings(tracking_uri=tracking_uri), WarningReporter())
+    try:
+        chosen = lookup.chosen_experiments(services.store, experiments)
+        found = lookup.search_runs(
+            services.store,
+            [*chosen],
+            filter_text=filter_string,
+            order=[*order_by],
+            page_size=lookup.PAGE if max_results is None else max(1, max_results),
+        )
+        return [*islice(found, max_results)]
+    finally:
+        services.close()
 
 
 def _parent(run_id: str | None) -> RunId | None:

@@ -189,7 +189,10 @@ class Application:
                 from runner.stores.opening import open_store
 
                 self._store = open_store(
-                    uri, directory=self.settings.directory, environ=self.environ
+                    uri,
+                    directory=self.settings.directory,
+                    environ=self.environ,
+                    environment=self._mlflow,
                 )
         return self._store
 
@@ -237,7 +240,12 @@ class Application:
         if not patient:
             timeout = {k: v for k, v in environ.items() if k == "MLFLOW_HTTP_REQUEST_TIMEOUT"}
             environ = {**environ, **IMPATIENT, **timeout}
-        return open_store(uri, directory=self.settings.directory, environ=environ)
+        return open_store(
+            uri,
+            directory=self.settings.directory,
+            environ=environ,
+            environment=self._mlflow,
+        )
 
     def store_at(self, uri: str) -> TrackingStore:
         """Open another store, which may turn out to be the same one.
@@ -251,9 +259,27 @@ class Application:
         from runner.stores.opening import open_store
 
         environ = self._shown_to(uri)
-        other = open_store(uri, directory=self.settings.directory, environ=environ)
+        other = open_store(
+            uri,
+            directory=self.settings.directory,
+            environ=environ,
+            environment=self._mlflow,
+        )
         self._others.append(other)
         return other
+
+    def _mlflow(self, packages: tuple[str, ...]) -> str:
+        """Return the Python of an environment for MLflow, built from a lock like a project's."""
+        from runner.model.lock import LockRequest, ProcessEnvironment
+        from runner.model.spec import PythonSpec
+        from runner.system.files import cache_directory
+
+        spec = PythonSpec(kind="requirements", python=">=3.10,<3.13", requirements=packages)
+        builder = self.builder("uv")
+        folder = cache_directory(self.home, "tools")
+        environment = builder.build(builder.lock(LockRequest(spec=spec, project=folder)))
+        assert isinstance(environment, ProcessEnvironment)  # noqa: S101 - uv builds no images
+        return f"{environment.bin_paths[0]}/python"
 
     def _shown_to(self, uri: str) -> Mapping[str, str]:
         """Return our variables, without credentials that are meant for another server."""
@@ -270,12 +296,19 @@ class Application:
 
     @property
     def tracking_uri(self) -> str:
-        """The store's URI as it was given."""
-        return self.settings.tracking_uri or self.store.uri
+        """The store's URI as it was given, or the address at which MLflow serves it for us."""
+        return self._bridge or self.settings.tracking_uri or self.store.uri
+
+    @property
+    def _bridge(self) -> str | None:
+        """Where clients reach a store that only MLflow can open."""
+        return getattr(self.store, "address", None)
 
     def endpoint(self, run: TrackedRun) -> Endpoint | None:
         """Bind an endpoint for a run's command; None when the store is a server itself."""
         store = self.store
+        if self._bridge:
+            return None
         if store.uri.startswith(SERVERS):
             spooled = self._shelter_of(run.run_id) if self._shelter_of else None
             if spooled is None:

@@ -106,14 +106,17 @@ class StoreError(RunprojError):
         self.status = status
 
 
+LANGUAGE = "metrics.NAME, params.NAME, tags.NAME, attributes.NAME; comparisons joined by AND"
+
+
 class FilterError(StoreError):
-    """A filter, an order or a column of a search makes no sense."""
+    """A filter or an order of a search makes no sense."""
 
     code = "filter"
     exit_code = 2
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint, status="INVALID_PARAMETER_VALUE")
+        super().__init__(message, hint=hint or LANGUAGE, status="INVALID_PARAMETER_VALUE")
 
 
 class StoreUnavailableError(StoreError):

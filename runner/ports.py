@@ -520,6 +520,16 @@ class Spool(Protocol):
         """Forget a run that was delivered; the caller holds its lock."""
 
 
+class NarrowingStore(Protocol):
+    """A tracking store elsewhere that can leave out most runs that a search is not after."""
+
+    def narrowed_runs(self, search: RunSearch, page: str | None = None) -> RunPage | None:
+        """Return a page of runs in the order asked for: all that pass, and perhaps some more.
+
+        None when this cannot be asked there; a later ``page`` of what was answered always can.
+        """
+
+
 class Endpoint(Protocol):
     """MLflow's REST API on a loopback socket, for the command of one run."""
 

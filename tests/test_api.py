@@ -7,7 +7,7 @@ import pytest
 
 import runner
 from runner.api import ExecutionError
-from runner.errors import ParameterError, UsageError
+from runner.errors import FilterError, ParameterError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +76,14 @@ def test_bad_arguments_raise_before_anything_is_recorded(project: str, tmp_path:
     with pytest.raises(ParameterError):
         runner.run(project, parameters={"n": "abc"}, env_manager="local")
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_runs_are_found_again(project: str) -> None:
+    for n in (1, 2, 3):
+        runner.run(project, parameters={"n": n}, env_manager="local", tags={"odd": str(n % 2)})
+    found = runner.search_runs("tags.odd = '1'", order_by=["params.n DESC"], max_results=5)
+    assert [run.params["n"] for run in found] == ["3", "1"]
+    assert len(runner.search_runs(experiments=["Default"])) == 3
+    assert len(runner.search_runs(max_results=2)) == 2
+    with pytest.raises(FilterError):
+        runner.search_runs("n = 1")

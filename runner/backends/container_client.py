@@ -79,6 +79,7 @@ class Client:
         self.ending = Ending(float(order["grace"]))
         self.relay: Relay | None = None
         self._id = ""
+        self._deaf: set[int] = set()
         self._news, self._bell = os.pipe()
 
     def run(self) -> int:
@@ -181,19 +182,27 @@ class Client:
         try:
             if self.order["settings"].get("Tty"):
                 while chunk := stream.recv(1 << 16):
-                    _write(1, chunk)
+                    self._hand_on(1, chunk)
             else:
                 while len(header := _exactly(stream, HEADER)) == HEADER:
                     size = int.from_bytes(header[4:], "big")
                     target = 2 if header[0] == 2 else 1  # noqa: PLR2004 - 2 is stderr
                     while size > 0 and (chunk := stream.recv(min(size, 1 << 16))):
-                        _write(target, chunk)
+                        self._hand_on(target, chunk)
                         size -= len(chunk)
         except OSError:
-            pass  # the engine has gone, or nobody listens to us: the end is found out elsewhere
+            pass  # the engine has gone: the end is found out elsewhere
         finally:
             self._wait()
             os.write(self._bell, b"\0")
+
+    def _hand_on(self, target: int, chunk: bytes) -> None:
+        """Write a piece of output; when nobody listens any more the command goes on."""
+        try:
+            while chunk and target not in self._deaf:
+                chunk = chunk[os.write(target, chunk) :]
+        except OSError:
+            self._deaf.add(target)
 
     def _wait(self) -> None:
         """Wait until the container has ended; an engine that goes away may come back."""
@@ -274,11 +283,6 @@ def _exactly(stream: Bytes, count: int) -> bytes:
     while len(found) < count and (chunk := stream.recv(count - len(found))):
         found += chunk
     return found
-
-
-def _write(target: int, chunk: bytes) -> None:
-    while chunk:
-        chunk = chunk[os.write(target, chunk) :]
 
 
 def main(path: str, environ: Mapping[str, str]) -> int:

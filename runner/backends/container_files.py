@@ -40,15 +40,18 @@ def shell_words(
     """Return the words of the command and the variables of the container.
 
     With a shell in the image, confidential values are not among the variables: they are in a file
-    that the shell reads and deletes. Without one there is no other way than the variables.
+    that the shell reads and deletes. Without one, or when nothing can be put into the container,
+    there is no other way than the variables.
     """
     if not order["shell"]:
         return Words(order["argv"]), {**variables, **confidential}
     script, shell = order["script"], order["shell"]
+    if order["settings"].get("ReadonlyRootfs"):
+        return Words([shell, "-c", script]), {**variables, **confidential}
     plain = {name: value for name, value in confidential.items() if not NAME.fullmatch(name)}
     for name in plain:
         del confidential[name]
-    if len(script.encode("utf-8", "surrogateescape")) >= LONGEST_ARGUMENT:
+    if is_long(script):
         words = Words([shell, "-c", PROLOGUE_OF_FILE, shell])
     elif confidential:
         words = Words([shell, "-c", PROLOGUE, shell, script])
@@ -56,6 +59,11 @@ def shell_words(
         return Words([shell, "-c", script]), {**variables, **plain}
     words.is_wrapped = True
     return words, {**variables, **plain}
+
+
+def is_long(script: str) -> bool:
+    """Whether a script is too long for an argument."""
+    return len(script.encode("utf-8", "surrogateescape")) >= LONGEST_ARGUMENT
 
 
 class Packing:
@@ -75,7 +83,8 @@ class Packing:
         self._known = uid.isdigit() or uid == "root"
         self._uid = int(uid) if uid.isdigit() else 0
         self._gid = int(gid) if gid.isdigit() else self._uid if user else 0
-        self.home = HOME if user and self._uid else None
+        is_closed = order["settings"].get("ReadonlyRootfs")
+        self.home = HOME if user and self._uid and not is_closed else None
 
     def variables(self, given: dict[str, str]) -> dict[str, str]:
         """Return the variables with a home for a user whom the image does not know."""
@@ -110,7 +119,7 @@ class Packing:
 
     def _is_long(self) -> bool:
         script = self._order["script"]
-        return bool(self._order["shell"]) and len(script.encode()) >= LONGEST_ARGUMENT
+        return bool(self._order["shell"]) and is_long(script)
 
     def _project(self, archive: tarfile.TarFile) -> None:
         made: set[str] = set()

@@ -44,13 +44,6 @@ PATIENCE = 5.0
 LABEL_RUN, LABEL_HOST, LABEL_JOB = "runproj.run_id", "runproj.host", "runproj.job"
 SERVERS = ("MLFLOW_TRACKING_URI", "RUNPROJ_ENDPOINT", "MLFLOW_REGISTRY_URI")
 """Variables that may name a server on this machine's loopback."""
-CREDENTIALS = (
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "MLFLOW_TRACKING_INSECURE_TLS",
-)
-"""What a client needs to be let in by a server; the endpoint of a run has its own."""
 CODE_OF_SIGNAL = 128
 SHELL_SYNTAX = frozenset("|&;<>()$`\\\"'*?[]#~=%{}!\n")
 """Characters that may mean something to a shell (POSIX 2.2, and bash)."""
@@ -70,8 +63,6 @@ def client_job(job: Job, environ: Mapping[str, str], *, grace: float) -> Job:
     access = dict(job.access.variables)
     if not access.get("RUNPROJ_TRACKING_URI", "http").startswith("http"):
         del access["RUNPROJ_TRACKING_URI"]  # a file of this machine
-    if "RUNPROJ_ENDPOINT" not in access:
-        access |= {name: environ[name] for name in CREDENTIALS if name in environ}
     described = document(container)
     assert isinstance(described, dict)  # noqa: S101 - a Value is always written as an object
     order: dict[str, Any] = {
@@ -124,7 +115,19 @@ def fields_of(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a Value
 
 def labels(job: Job) -> dict[str, str]:
     """Return what tells a container's run, so that anybody finds it again."""
-    return {LABEL_RUN: job.run_id, LABEL_HOST: os.uname().nodename, LABEL_JOB: job.folder}
+    return {LABEL_RUN: job.run_id, LABEL_HOST: this_place(), LABEL_JOB: job.folder}
+
+
+def this_place() -> str:
+    """Tell this machine (or container) and user from others that may share the engine.
+
+    What looks gone to one of them may be there for another.
+    """
+    try:
+        pids = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        pids = ""
+    return f"{os.uname().nodename} {pids} {os.getuid()}"
 
 
 def plain_words(script: str) -> tuple[str, ...]:
@@ -292,7 +295,7 @@ def leftovers(environ: Mapping[str, str], *, dry_run: bool) -> Iterator[str]:
     """Remove containers of this machine whose job is gone; return a word about each."""
     try:
         engine = Engine(environ)
-        for found in _listed(engine, f"{LABEL_HOST}={os.uname().nodename}"):
+        for found in _listed(engine, f"{LABEL_HOST}={this_place()}"):
             known = found.get("Labels") or {}
             if os.path.isdir(known.get(LABEL_JOB, "/")):
                 continue  # its job will see to it

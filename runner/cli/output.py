@@ -31,6 +31,8 @@ class Console:
     def __init__(self, environ: Mapping[str, str], *, quiet: bool = False) -> None:
         self.quiet = quiet
         self._environ = environ
+        if not _speaks_utf8() and hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names may hold any character
         self.live = sys.stderr.isatty() and not environ.get("CI")
         plain = environ.get("NO_COLOR") or environ.get("TERM") == "dumb"
         self._colour_out = sys.stdout.isatty() and not plain

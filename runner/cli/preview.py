@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.cli.output import Console
     from runner.codec import JSON
-    from runner.model.plan import Draft
+    from runner.model.plan import Container, Draft
     from runner.model.project import ProjectReference
     from runner.model.spec import EnvironmentSpec
     from runner.ports import Services
@@ -58,11 +58,25 @@ def described_draft(draft: Draft) -> dict[str, JSON]:
             **{name: without_credentials(value) for name, value in invocation.extra.items()},
         },
         "environment": environment_line(draft.spec.environment),
+        "container": container_line(draft.container) if draft.container else None,
         "manager": draft.builder,
         "as_of": document(draft.as_of),
         "backend": draft.request.backend,
         "command": draft.command.script,
     }
+
+
+def container_line(container: Container) -> str:
+    """Say in one line how a container is made: what the project or the caller asked for."""
+    found = {
+        "code": container.code,
+        "user": container.user,
+        "network": container.network,
+        "platform": container.platform,
+        "volumes": " ".join(mount.target for mount in container.mounts),
+        "settings": " ".join(sorted(container.settings)),
+    }
+    return ", ".join(f"{name} {value}" for name, value in found.items() if value)
 
 
 def environment_line(spec: EnvironmentSpec) -> str:

@@ -6,6 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runner.documents.image_reference import parsed
+from runner.errors import SpecError
 from runner.model.spec import DockerSpec
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def docker_environment(
     _check_name(document, findings)
     if not built:
         _check_unbuilt(body, document, findings)
+        _check_image(str(body["image"]).strip(), document, findings)
     volumes = body.get("volumes")
     texts = [v for v in volumes if isinstance(v, str)] if isinstance(volumes, list) else []
     for at, volume in enumerate(texts):
@@ -111,6 +114,16 @@ def _inside(
     else:
         return name
     return None
+
+
+def _check_image(image: str, document: YamlDocument, findings: Findings) -> None:
+    if not image:
+        return  # the schema has complained
+    try:
+        parsed(image)
+    except SpecError as error:
+        place = document.place(("docker_env", "image"))
+        findings.error("image-name", error.message, place, hint=error.hint)
 
 
 def _check_name(document: YamlDocument, findings: Findings) -> None:

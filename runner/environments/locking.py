@@ -14,10 +14,11 @@ from runner.environments.remembered import lock_names, remember
 from runner.environments.requirements import requirements
 from runner.environments.resolution import Resolution, parsed
 from runner.environments.uv import Uv, failure
+from runner.environments.warning import warn
 from runner.errors import EnvError
-from runner.model.event import Step, StepDone, Warned
+from runner.model.event import Step, StepDone
 from runner.model.lock import ProjectLock
-from runner.model.spec import Problem, PythonSpec
+from runner.model.spec import PythonSpec
 from runner.model.value import Value, fields
 from runner.system.files import read
 
@@ -148,7 +149,11 @@ class Locking:
             )
         except EnvError as everywhere:
             table = self.resolved(request, asked, interpreter, kept=kept, update=update)
-            self._warn(f"the lock is for {interpreter.platform} only: {everywhere.message}")
+            warn(
+                self._reporter,
+                "stale-lock",
+                f"the lock is for {interpreter.platform} only: {everywhere.message}",
+            )
         new = pylock.packages(table)
         changes = tuple(str(change) for change in pylock.changes(old, new))
         return ProjectLock(name=name, content=pylock.render(table), changes=changes)
@@ -179,7 +184,7 @@ class Locking:
             self._refuse(spec, stale)
         warning = f"{stale[0]}; it is passed over, and left as it is" if stale else None
         if warning:
-            self._warn(warning)
+            warn(self._reporter, "stale-lock", warning)
         table = self.resolved(request, asked, interpreter)
         return Answer(
             document=pylock.render(table), table=table, name="pylock.toml", origin="resolved",
@@ -193,9 +198,7 @@ class Locking:
         except EnvError:
             found = self.interpreters.find(".".join(lock.python.split(".")[:2]))
         message = f"Python {lock.python} of the recorded run cannot be had; {found.version} is used"
-        self._report(
-            Warned(problem=Problem(severity="warning", rule="other-python", message=message))
-        )
+        warn(self._reporter, "other-python", message)
         return found
 
     @staticmethod
@@ -224,11 +227,6 @@ class Locking:
             where=spec.origin or None,
             hint="'runproj lock' writes one into the project",
         )
-
-    def _warn(self, message: str) -> None:
-        if self._reporter:
-            problem = Problem(severity="warning", rule="stale-lock", message=message)
-            self._reporter.report(Warned(problem=problem))
 
     # --- uv.lock
 
@@ -297,12 +295,12 @@ class Locking:
         )
         table = resolution.table(kept, update)
         if resolution.warning:
-            self._warn(resolution.warning)
+            warn(self._reporter, "stale-lock", resolution.warning)
         seconds = time.monotonic() - begun
         self._report(StepDone(verb="locking", subject=subject, seconds=seconds))
         return stamped(table, request, asked, interpreter, universal=universal)
 
-    def _report(self, event: Step | StepDone | Warned) -> None:
+    def _report(self, event: Step | StepDone) -> None:
         if self._reporter:
             self._reporter.report(event)
 

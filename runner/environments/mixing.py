@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner.environments import pylock
 from runner.environments.conda import lockfile
+from runner.errors import EnvError
 from runner.model.value import changed
 
 
@@ -11,7 +12,16 @@ class Mixer:
     """Mixes ``pylock.toml`` or ``conda-lock.yml`` by packages. See ``runner.ports.LockMixer``."""
 
     def differing(self, before: bytes, after: bytes) -> tuple[str, ...]:
-        """Return the names of the packages that differ between two locks, or are in one only."""
+        """Return the names of the packages that differ between two locks, or are in one only.
+
+        Raises:
+            EnvError: The locks are of images.
+        """
+        if before.startswith(b"{"):
+            raise EnvError(
+                "images are not made of packages that could be exchanged one by one",
+                hint="'runproj diff' shows in which packages two images differ",
+            )
         if _is_conda(before):
             old, new = (lockfile.parsed(content, shown="lock") for content in (before, after))
             changes = lockfile.changes(old.packages, new.packages)

@@ -95,7 +95,9 @@ class PythonBuilder:
             note = locking.locked(request, asked, address)
             origin = "resolved"
         elif note["warning"]:
-            self._warn(note["warning"])
+            from runner.environments.warning import warn
+
+            warn(self._reporter, "stale-lock", note["warning"])
         lock = self._package_lock(request, note, address, origin)
         if found(prefix_of(self._home, lock.environment)) is None:
             self._prepare(request, asked, note, lock)
@@ -154,14 +156,6 @@ class PythonBuilder:
         where = folder(self._home, os.path.basename(os.path.dirname(lock.document)))
         write_plan(where, lock, note=note, project=request.project, home=self._home,
                    sources={"options": asked.options})  # fmt: skip
-
-    def _warn(self, message: str) -> None:
-        from runner.model.event import Warned
-        from runner.model.spec import Problem
-
-        if self._reporter:
-            problem = Problem(severity="warning", rule="stale-lock", message=message)
-            self._reporter.report(Warned(problem=problem))
 
 
 def _moment(text: str) -> datetime:

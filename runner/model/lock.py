@@ -34,7 +34,8 @@ class LockRequest(Value):
     ``locked`` refuses to resolve: a lock must be there and fit. ``refresh`` ignores what was
     resolved before. ``as_of`` hides packages uploaded later. ``recorded`` is to be used as it is,
     whatever the project asks for. ``name`` and ``commit`` are the project's; ``build_image`` puts
-    the project into an image of its own, as MLflow's flag does.
+    the project into an image of its own, as MLflow's flag does; ``files`` are the project's files
+    that are recorded, of which images are built (``None``: nobody made the list).
     """
 
     spec: EnvironmentSpec
@@ -42,6 +43,7 @@ class LockRequest(Value):
     name: str | None = None
     commit: str | None = None
     build_image: bool = False
+    files: tuple[str, ...] | None = None
     as_of: datetime | None = None
     locked: bool = False
     refresh: bool = False

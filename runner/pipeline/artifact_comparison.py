@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.model.value import Value, changed
 from runner.pipeline.array_comparison import compared_npy, compared_safetensors
+from runner.pipeline.model_comparison import skops_parts
 from runner.pipeline.tolerance import within
 
 if TYPE_CHECKING:
@@ -268,6 +269,18 @@ def _zips(before: bytes, after: bytes, look: Look) -> Found:
     return "equivalent", "the archives hold the same"
 
 
+def _skops(before: bytes, after: bytes, look: Look) -> Found:
+    parts, others = skops_parts(before), skops_parts(after)
+    if parts.keys() != others.keys():
+        return "diverged", f"{min(parts.keys() ^ others.keys())} is in one of the models only"
+    for name, part in parts.items():
+        deeper = changed(look, path=name, depth=look.depth + 1)
+        judgement, detail = _compared(part, others[name], deeper)
+        if judgement not in {"identical", "equivalent"}:
+            return judgement, f"{name}: {detail}"
+    return "equivalent", "the same model"
+
+
 def _gzips(before: bytes, after: bytes, look: Look) -> Found:
     one, other = (_gunzipped(content) for content in (before, after))
     inside = changed(look, path=os.path.splitext(look.path)[0])
@@ -335,6 +348,7 @@ BY_EXTENSION: dict[str, Callable[[bytes, bytes, Look], Found]] = {
     ".npz": _zips,
     ".png": _pngs,
     ".safetensors": _safetensors,
+    ".skops": _skops,
     ".tsv": _tab_table,
     ".yaml": _yaml,
     ".yml": _yaml,

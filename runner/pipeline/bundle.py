@@ -4,12 +4,15 @@
     the run as the store knows it, with the whole history of its metrics;
 ``artifacts/``
     its files, the record and the lock among them;
+``models/<id>/``
+    the files of the models that it logged (MLflow 3);
 ``source.tar.gz``
     the project's files as they ran;
 ``inputs/<digest>/``
     the files that its parameters named, up to a size;
 ``ro-crate-metadata.json``
-    what it all is, with the size and the sha256 of each file (``runner.pipeline.crate``).
+    what it all is, with the size and the sha256 of each file (``runner.pipeline.crate``);
+    ``ro-crate-metadata.json.sig`` is its signature, where it is signed.
 """
 
 from __future__ import annotations
@@ -24,20 +27,23 @@ from runner.codec import document, pretty
 from runner.errors import RunprojError, StoreError
 from runner.model.event import Warned
 from runner.model.spec import Problem
-from runner.model.tracking import Metric, TrackedRun
+from runner.model.tracking import LoggedModel, Metric, TrackedRun
 from runner.model.value import RunId, Value, changed
 from runner.pipeline.crate import METADATA, Packed, crate, listed
 from runner.pipeline.draft import release
+from runner.pipeline.produced import models_of
 from runner.pipeline.record import FOLDER
 from runner.pipeline.recorded import RecordedRun, recorded_run, source_of
 from runner.system.files import Lock, cache_directory, file_digest, set_aside, write_whole
 from runner.system.packing import packed
+from runner.system.signing import signed, signer
 from runner.system.trees import left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from runner.ports import Services, TrackingStore
+    from runner.ports import Artifacts, Services, TrackingStore
+    from runner.system.signing import Signer
 
 BUNDLE_VERSION = 1
 LARGEST_INPUT = 100 << 20
@@ -45,6 +51,8 @@ LARGEST_INPUT = 100 << 20
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in a bundle, so that the same run makes the same bundle."""
 SOURCE = "source.tar.gz"
+SIGNATURE = f"{METADATA}.sig"
+"""A signature of the metadata, and so of all files that they list (``runner.system.signing``)."""
 CHUNK = 1 << 20
 
 
@@ -61,10 +69,12 @@ def export(
     services: Services,
     *,
     largest_input: int = LARGEST_INPUT,
+    key: str | None = None,
 ) -> tuple[Packed, ...]:
-    """Write the bundle of a run; return what is in it.
+    """Write the bundle of a run, signed with an SSH key where one is given; return what is in it.
 
     Raises:
+        UsageError: There is no such key.
         RunprojError: The project's files cannot be brought back, or the bundle not be written.
     """
     if recorded.is_foreign:
@@ -83,7 +93,10 @@ def export(
             files = tuple(writer.files)
             project = recorded.record.get("project") or "a project"
             user = recorded.record.get("user") or "unknown"
-            writer.add(METADATA, pretty(crate(recorded.run, files, project=project, user=user)), "")
+            metadata = pretty(crate(recorded.run, files, project=project, user=user))
+            writer.add(METADATA, metadata, "")
+            if key:
+                writer.add(SIGNATURE, signed(metadata, key, services.environ), "")
         os.replace(partial, path)
     except OSError as error:
         raise RunprojError(f"the bundle cannot be written: {error.strerror}", where=path) from None
@@ -118,7 +131,19 @@ def _run_document(recorded: RecordedRun) -> dict[str, Any]:
     }
     described = document(changed(run, metrics={}, artifact_uri=""))
     assert isinstance(described, dict)  # noqa: S101 - a Value is always written as an object
-    return {"version": BUNDLE_VERSION, **described, "metrics": histories}
+    models = [
+        {
+            "model_id": model.model_id,
+            "name": model.name,
+            "status": model.status,
+            "model_type": model.model_type,
+            "created": model.created,
+            "params": dict(model.params),
+            "tags": dict(model.tags),
+        }
+        for _, model in models_of(store, run)
+    ]
+    return {"version": BUNDLE_VERSION, **described, "metrics": histories, "models": models}
 
 
 def _source(recorded: RecordedRun, services: Services) -> bytes:
@@ -180,6 +205,12 @@ def _add_artifacts(recorded: RecordedRun, writer: _Writer) -> None:
         role = "record" if item.path.startswith(f"{FOLDER}/") else "result"
         with artifacts.open(item.path) as file:
             writer.add(f"artifacts/{item.path}", file.read(), role)
+    models = recorded.store.model_store
+    for _, model in models_of(recorded.store, recorded.run) if models else ():
+        files = models.model_artifacts(model) if models else artifacts
+        for item in sorted(files.list(), key=lambda a: a.path):
+            with files.open(item.path) as file:
+                writer.add(f"models/{model.model_id}/{item.path}", file.read(), "result")
 
 
 # --- reading
@@ -198,12 +229,27 @@ def damage(path: str) -> tuple[Damage, ...]:
         found += [
             Damage(path=p, reason="is not listed")
             for p in there
-            if p not in files and p != METADATA
+            if p not in files and p not in {METADATA, SIGNATURE}
         ]
         for name in sorted(files.keys() & there.keys()):
             if reason := _wrong(archive, files[name], there[name].file_size):
                 found.append(Damage(path=name, reason=reason))
     return tuple(found)
+
+
+def signature(path: str, allowed: str | None, variables: Mapping[str, str]) -> Signer | str | None:
+    """Return who signed a bundle, why the signature does not count, or None where there is none.
+
+    Raises:
+        StoreError: It is no bundle.
+        UsageError: There is no file of ``allowed`` signers of that name.
+    """
+    with _opened(path) as archive:
+        _listed(archive, path)
+        if SIGNATURE not in archive.namelist():
+            return None
+        metadata, made = archive.read(METADATA), archive.read(SIGNATURE)
+    return signer(metadata, made, allowed, variables)
 
 
 def _wrong(archive: zipfile.ZipFile, file: Packed, size: int) -> str | None:
@@ -280,8 +326,12 @@ def _unpacked(archive: zipfile.ZipFile, place: str, home: str, store: TrackingSt
     run = store.create_run(_tracked(described, run_id))
     store.log(run_id, metrics=[*_metrics(described["metrics"])])
     artifacts = store.artifacts(run)
+    models = {str(m["model_id"]): _model(store, run_id, m) for m in described.get("models", [])}
     for name in archive.namelist():
         kind, _, rest = name.partition("/")
+        owner, _, inside = rest.partition("/")
+        if kind == "models" and owner in models and inside:
+            models[owner].put(inside, archive.read(name))
         if kind == "artifacts" and rest:
             artifacts.put(rest, archive.read(name))
         elif kind == "inputs" and rest:
@@ -303,6 +353,19 @@ def _tracked(described: dict[str, Any], run_id: RunId) -> TrackedRun:
         params=described["params"],
         tags=described["tags"],
     )
+
+
+def _model(store: TrackingStore, run_id: RunId, described: dict[str, Any]) -> Artifacts:
+    """Add a logged model; return where its files go."""
+    models = store.model_store
+    if models is None:
+        raise ValueError("the store has no place for models")
+    made = models.create_model(
+        LoggedModel(
+            experiment_id="0", source_run_id=run_id, updated=described["created"], **described
+        )
+    )
+    return models.model_artifacts(made)
 
 
 def _metrics(histories: dict[str, list[list[Any]]]) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import RunprojError
 from runner.model.verdict import BAD, Comparison
 from runner.pipeline.artifact_comparison import compared_content, compared_texts
+from runner.pipeline.produced import MODELS, models_of, own_names, produced
 from runner.pipeline.record import FOLDER
 from runner.pipeline.recorded import artifact
 from runner.pipeline.tolerance import chosen, distance, same, within
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from runner.model.tracking import Metric, TrackedRun
     from runner.model.verdict import Judgement, Status, Tolerance, Tolerances
+    from runner.pipeline.produced import Produced
     from runner.ports import Artifacts, TrackingStore
 
 LARGEST = 256 << 20
@@ -42,7 +44,7 @@ def compared(
     ``varied`` are parameters that were changed on purpose, and are not judged.
     """
     found = [_outcome(reference.outcome, now.outcome)]
-    found += _parameters(reference.run.params, now.run.params, frozenset(varied))
+    found += _parameters(_params(reference), _params(now), frozenset(varied))
     found += _metrics(reference, now, tolerances.metrics)
     found += _artifacts(reference, now, tolerances.artifacts)
     if not any(c.kind in {"metric", "artifact"} and c.judgement != "ignored" for c in found):
@@ -107,6 +109,14 @@ def ending(outcome: Mapping[str, object]) -> str:
 def ran_to_its_end(outcome: Mapping[str, object]) -> bool:
     """Whether the command ended by itself, so that its end tells something about the project."""
     return outcome.get("reason") == "exit"
+
+
+def _params(side: Side) -> dict[str, str]:
+    """Return the parameters of a run, and those of its logged models under the model's name."""
+    found = dict(side.run.params)
+    for name, model in models_of(side.store, side.run):
+        found |= {f"{MODELS}/{name}/{key}": value for key, value in model.params.items()}
+    return found
 
 
 def _parameters(
@@ -210,29 +220,35 @@ def _artifacts(
     reference: Side, now: Side, rules: Iterable[tuple[str, Tolerance]]
 ) -> list[Comparison]:
     try:
-        before, after = _listing(reference.artifacts), _listing(now.artifacts)
+        before = produced(reference.store, reference.run)
+        after = produced(now.store, now.run)
     except (RunprojError, OSError) as error:
         return [Comparison(kind="artifact", name="*", judgement="unknown", detail=str(error))]
+    names = {
+        **own_names(reference.store, reference.run),
+        **own_names(now.store, now.run),
+    }
     found = []
     for path in sorted(before.keys() | after.keys()):
         tolerance = chosen(rules, path)
+        one, other = before.get(path), after.get(path)
         judgement: Judgement
         detail = ""
         if tolerance.ignore:
             judgement = "ignored"
-        elif path not in after:
+        elif other is None:
             judgement = "missing"
-        elif path not in before:
+        elif one is None:
             judgement = "extra"
         else:
-            judgement, detail = _content(reference, now, path, tolerance)
+            judgement, detail = _content(path, one, other, tolerance, names)
         found.append(
             Comparison(
                 kind="artifact",
                 name=path,
                 judgement=judgement,
-                reference=_bytes(before.get(path)),
-                now=_bytes(after.get(path)),
+                reference=_bytes(one),
+                now=_bytes(other),
                 tolerance=str(tolerance),
                 detail=detail,
             )
@@ -240,39 +256,35 @@ def _artifacts(
     return found
 
 
-def _bytes(size: int | None) -> str | None:
-    return None if size is None else f"{size} bytes"
+def _bytes(file: Produced | None) -> str | None:
+    return None if file is None else f"{file.size} bytes"
 
 
-def _listing(artifacts: Artifacts) -> dict[str, int]:
-    """Return the files that the project made; those of Runproj are compared otherwise."""
-    return {a.path: a.size for a in artifacts.list() if not a.path.startswith(f"{FOLDER}/")}
-
-
-def _content(reference: Side, now: Side, path: str, tolerance: Tolerance) -> tuple[Judgement, str]:
+def _content(
+    path: str, one: Produced, other: Produced, tolerance: Tolerance, names: Mapping[str, str]
+) -> tuple[Judgement, str]:
     try:
-        if _digest(reference.artifacts, path) == _digest(now.artifacts, path):
+        if _digest(one) == _digest(other):
             return "identical", ""
-        before, after = _whole(reference.artifacts, path), _whole(now.artifacts, path)
+        before, after = _whole(one), _whole(other)
     except (RunprojError, OSError) as error:
         return "unknown", str(error)
     if before is None or after is None:
         return "diverged", "other bytes; too large to look into"
-    names: dict[str, str] = {reference.run.run_id: "<run>", now.run.run_id: "<run>"}
     return compared_content(path, before, after, tolerance, names=names)
 
 
-def _digest(artifacts: Artifacts, path: str) -> str:
+def _digest(file: Produced) -> str:
     hasher = sha256()
-    with artifacts.open(path) as file:
-        while chunk := file.read(CHUNK):
+    with file.artifacts.open(file.path) as content:
+        while chunk := content.read(CHUNK):
             hasher.update(chunk)
     return hasher.hexdigest()
 
 
-def _whole(artifacts: Artifacts, path: str) -> bytes | None:
-    with artifacts.open(path) as file:
-        content = file.read(LARGEST + 1)
+def _whole(file: Produced) -> bytes | None:
+    with file.artifacts.open(file.path) as opened:
+        content = opened.read(LARGEST + 1)
     return content if len(content) <= LARGEST else None
 
 

@@ -125,9 +125,11 @@ def _action(run: TrackedRun, files: Sequence[Packed], project: str, user: str) -
         "startTime": _moment(run.started),
         "endTime": _moment(run.ended),
         "actionStatus": STATUS.get(run.status, STATUS["FAILED"]),
-        "object": objects,
-        "result": [_reference(file.path) for file in files if file.role == "result"],
     }
+    results: list[JSON] = [_reference(file.path) for file in files if file.role == "result"]
+    for name, found in (("object", objects), ("result", results)):
+        if found:  # compacted JSON-LD has no lists of one
+            action[name] = found if len(found) > 1 else found[0]
     person: JSON = {"@id": f"#user-{quote(user)}", "@type": "Person", "name": user}
     return [action, person, *values]
 

@@ -16,7 +16,9 @@ from runner.model.run import ENDED
 from runner.model.spec import Problem
 from runner.model.value import RunId, Value
 from runner.pipeline.closing import job_path
-from runner.pipeline.transfer import RUN_NAME_TAG, Tally, Transfer, every_run, listed, point
+from runner.pipeline.store_reading import RUN_NAME_TAG, every_run, listed, point
+from runner.pipeline.tally import Tally
+from runner.pipeline.transfer import Transfer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -276,7 +276,23 @@ def tools(environ: Mapping[str, str]) -> dict[str, JSON]:
             found[name] = {"path": path, "version": first}
         except RunprojError:
             found[name] = None
+    if engine := _engine(environ):
+        found["engine"] = engine  # few need one: none is no trouble
     return found
+
+
+def _engine(environ: Mapping[str, str]) -> dict[str, JSON] | None:
+    """Return address and version of the container engine; None when none answers."""
+    from runner.system.engine_calls import Engine
+
+    try:
+        engine = Engine(environ)
+        told = engine.ask("GET", "/version", patience=10)
+    except RunprojError:
+        return None
+    parts = [part.get("Name", "") for part in told.get("Components") or ()][:1]
+    name = parts[0] if parts else "engine"
+    return {"path": engine.where.url, "version": f"{name} {told.get('Version', '')}"}
 
 
 def _bundled_uv() -> str:

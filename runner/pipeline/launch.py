@@ -259,7 +259,8 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
     """Start the command, with an endpoint to log to."""
     draft, run, job = opening.draft, opening.run, opening.job
     request = draft.request
-    sampling = services.sampling(request.system_metrics)
+    # a container's processes are not the supervisor's to measure
+    sampling = 0.0 if draft.container else services.sampling(request.system_metrics)
     endpoint = services.endpoint(run)
     artifacts = services.store.artifacts(run)
     lease = draft.tree.lease
@@ -279,7 +280,7 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
                 timeout=request.timeout,
                 leases=(lease,) if lease is not None else (),
                 container=draft.container,
-                files=_files(draft, services) if draft.container else None,
+                files=_carried_files(draft, services),
                 sampling=sampling,
             )
         )
@@ -291,8 +292,10 @@ def submit(opening: Opening, environment: Environment, services: Services) -> Fl
     return Flight(opening=opening, handle=handle, endpoint=endpoint)
 
 
-def _files(draft: Draft, services: Services) -> tuple[str, ...]:
+def _carried_files(draft: Draft, services: Services) -> tuple[str, ...] | None:
     """Return the files to take along into a container."""
+    if draft.container is None:
+        return None
     from runner.system.snapshot import project_files
 
     return project_files(draft.tree, services.environ)
@@ -314,6 +317,10 @@ def variables(
             "RUNPROJ_EXPERIMENT_ID": run.experiment_id,
         }
     )
+    if opening.draft.container and not endpoint:
+        from runner.pipeline.carried import carried_credentials
+
+        access |= carried_credentials(run, services.environ)
     if opening.draft.request.environment_manager:
         access["RUNPROJ_ENV_MANAGER"] = opening.draft.request.environment_manager
     access["RUNPROJ_SYSTEM_METRICS"] = f"{sampling:g}" if sampling else "false"

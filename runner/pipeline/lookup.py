@@ -7,13 +7,15 @@ from runner.model.value import RunId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from runner.model.tracking import Experiment, TrackedRun
+    from runner.model.tracking import Experiment, RunPage, RunSearch, TrackedRun
     from runner.ports import TrackingStore
 
 PAGE = 1000
 """How many runs are asked for at once."""
+LONGEST_PAGE = 10_000
+"""The same of a store on this machine, which has to search anew for each page."""
 SHOWN = 5
 """How many candidates an ambiguous beginning is answered with."""
 
@@ -111,14 +113,58 @@ def search_runs(
     Raises:
         FilterError: The filter or the order makes no sense.
     """
+    from runner.model.tracking import RunSearch
+    from runner.query.filters import parsed
     from runner.query.kinds import RUN
-    from runner.query.search import admits, searched
+    from runner.query.search import admits, orderings, searched
 
+    search = RunSearch(
+        experiment_ids=tuple(experiment_ids),
+        comparisons=tuple(parsed(filter_text, RUN)),
+        order=tuple(orderings(order, RUN)),
+        lifecycle=lifecycle,
+        limit=page_size,
+    )
     is_wanted = admits(filter_text, RUN)
+    if filter_text or order:
+        ask, narrow = (getattr(store, name, None) for name in ("search_runs", "narrowed_runs"))
+        if ask and (found := ask(search)) is not None:
+            return _asked(ask, search, found)
+        if narrow and (page := narrow(search)) is not None:
+            return filter(is_wanted, _narrowed(narrow, search, page))
     runs = _pages(store, experiment_ids, lifecycle, PAGE if filter_text or order else page_size)
     if order:
         return iter(searched(runs, RUN, filter_text=filter_text, order=order))
     return filter(is_wanted, runs)
+
+
+def _asked(
+    ask: Callable[[RunSearch], tuple[TrackedRun, ...] | None],
+    search: RunSearch,
+    found: tuple[TrackedRun, ...],
+) -> Iterator[TrackedRun]:
+    """Return what a store finds, page by page; each page is longer than the one before."""
+    from runner.model.value import changed
+
+    while True:
+        yield from found
+        if len(found) < search.limit:
+            return
+        start = search.start + search.limit
+        search = changed(search, start=start, limit=_more(search.limit))
+        found = ask(search) or ()
+
+
+def _narrowed(
+    narrow: Callable[[RunSearch, str], RunPage | None], search: RunSearch, page: RunPage
+) -> Iterator[TrackedRun]:
+    """Return what a server lets through, page by page."""
+    while True:
+        yield from page.runs
+        following = narrow(search, page.next_page) if page.next_page else None
+        if following is None:
+            return
+        page = following
 
 
 def _pages(
@@ -131,3 +177,9 @@ def _pages(
         page = found.next_page
         if page is None:
             return
+        if store.artifact_root is not None:
+            size = _more(size)
+
+
+def _more(size: int) -> int:
+    return min(4 * size, LONGEST_PAGE)

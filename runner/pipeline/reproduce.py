@@ -67,7 +67,8 @@ class Reproduction(Value):
     taken, with the recorded lock as long as it asks for the same environment. ``refresh`` resolves
     the environment anew instead of taking the recorded lock, and ``lock`` takes that one instead.
     A ``probe`` only wants to know: the reference is not tagged with what it finds.
-    ``environment_manager`` is for runs whose record does not name one.
+    ``environment_manager`` is for runs whose record does not name one. ``host_access`` lets a
+    container reach beyond itself: a record cannot allow that.
     """
 
     reference: RecordedRun
@@ -83,6 +84,7 @@ class Reproduction(Value):
     experiment_name: str | None = None
     experiment_id: str | None = None
     run_name: str | None = None
+    host_access: bool = False
 
 
 def reproduce(asked: Reproduction, services: Services, watcher: Watcher) -> Verdict:
@@ -186,6 +188,9 @@ def _request(
         run_name=name,
         tags={**tags, "mlflow.runName": name},
         timeout=timeout_of(reference),
+        docker_arguments=before.get("docker_arguments") or {},
+        build_image=bool(before.get("build_image")),
+        host_access=asked.host_access,
     )
 
 

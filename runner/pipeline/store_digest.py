@@ -13,13 +13,7 @@ from runner.codec import digest, document
 from runner.hashing import sha256
 from runner.model.value import Value
 from runner.pipeline.origins import COPIED_FROM, model_origin_of, origin_of, translated
-from runner.pipeline.transfer import (
-    RUN_NAME_TAG,
-    every_run,
-    listed,
-    name_of,
-    point,
-)
+from runner.pipeline.store_reading import RUN_NAME_TAG, every_run, listed, name_of, point
 from runner.pipeline.transfer_registry import plain, replaced, version_origin
 
 TYPE_CHECKING = False
@@ -29,11 +23,13 @@ if TYPE_CHECKING:
     from runner.codec import JSON
     from runner.model.tracking import Experiment, Lineage, LoggedModel, TrackedRun
     from runner.model.value import Digest
-    from runner.pipeline.transfer import Scope
+    from runner.pipeline.tally import Scope
     from runner.ports import Artifacts, TrackingStore
 
     Parts = dict[str, Digest]
 
+MODEL_VERSIONS = "mlflow.modelVersions"
+"""The tag in which MLflow 3's servers note, beside the registry, how a model is registered."""
 BLOCK = 1 << 20
 
 
@@ -209,7 +205,7 @@ class Reading:
         return replaced(uri, self._places)
 
     def _texts(self, tags: Mapping[str, str]) -> JSON:
-        ours = {RUN_NAME_TAG, COPIED_FROM}
+        ours = {RUN_NAME_TAG, COPIED_FROM, MODEL_VERSIONS}
         return {k: translated(v, self.ids) for k, v in tags.items() if k not in ours}
 
     def _lineage(self, lineage: Lineage | None) -> JSON:

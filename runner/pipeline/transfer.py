@@ -8,11 +8,11 @@ copied says SCHEDULED until all its data are there.
 
 from __future__ import annotations
 
-from runner.errors import StoreError, StoreUnavailableError, UsageError
+from runner.errors import StoreError, UsageError
 from runner.model.event import Progress
 from runner.model.run import ENDED
 from runner.model.tracking import Lineage, ModelOutput
-from runner.model.value import EMPTY, RunId, Value, changed
+from runner.model.value import EMPTY, RunId, changed
 from runner.pipeline.origins import (
     COPIED_FROM,
     model_origin_of,
@@ -20,65 +20,28 @@ from runner.pipeline.origins import (
     translated,
     unknown_ids,
 )
+from runner.pipeline.store_reading import (
+    RUN_NAME_TAG,
+    every_run,
+    listed,
+    name_of,
+    point,
+)
+from runner.pipeline.tally import Scope, Tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.model.run import Artifact
     from runner.model.tracking import Experiment, LoggedModel, Metric, TrackedRun
+    from runner.pipeline.tally import Copied
     from runner.ports import Artifacts, Reporter, TrackingStore
 
 UNFINISHED = "SCHEDULED"
 """What a run says whose data are still on their way; nobody takes it for lost or done."""
-OUT_OF_REACH = "NOT_IMPLEMENTED"
-RUN_NAME_TAG = "mlflow.runName"
 DONE = "done"
 """Stands for a deleted experiment that is deleted in the target, too."""
-LARGEST = 1.7976931348623157e308
-
-
-class Scope(Value):
-    """What is to be copied or compared: experiments by name (none: all), and the registry."""
-
-    experiments: tuple[str, ...] = ()
-    registry: bool = True
-
-
-class Copied(Value):
-    """What a copy has done. ``made`` counts what is new in the target, ``found`` what was there.
-
-    ``problems`` are sentences about what could not be copied.
-    """
-
-    made: Mapping[str, int]
-    found: Mapping[str, int]
-    problems: tuple[str, ...] = ()
-
-
-class Tally:
-    """Counts, and the sentences about what went wrong."""
-
-    def __init__(self) -> None:
-        self.made: dict[str, int] = {}
-        self.found: dict[str, int] = {}
-        self.problems: list[str] = []
-
-    def count(self, kind: str, *, new: bool) -> None:
-        """Count one thing of a kind."""
-        counts = self.made if new else self.found
-        counts[kind] = counts.get(kind, 0) + 1
-
-    def trouble(self, subject: str, error: StoreError) -> None:
-        """Note what the target did not take; what is no fault of the data ends the copy."""
-        refused = error.status in {"INVALID_PARAMETER_VALUE", OUT_OF_REACH, "ENDPOINT_NOT_FOUND"}
-        if isinstance(error, StoreUnavailableError) or not refused:
-            raise error
-        self.problems.append(f"{subject}: {error.message}")
-
-    def result(self) -> Copied:
-        """Return what was counted."""
-        return Copied(made=self.made, found=self.found, problems=tuple(self.problems))
 
 
 def transfer(
@@ -339,7 +302,8 @@ class Transfer:
         if files:
             self.files(here_files, target.model_artifacts(made), files)
         final = changed(made, status=model.status, status_message=model.status_message)
-        final = changed(final, params=wanted.params, tags=wanted.tags, updated=model.updated)
+        tags = {**made.tags, **wanted.tags}  # servers add some of their own
+        final = changed(final, params=wanted.params, tags=tags, updated=model.updated)
         if (made.status, made.params, made.tags) != (final.status, final.params, final.tags):
             target.update_model(final)
         self._models.append((model, made))
@@ -416,42 +380,3 @@ def too_old(target: TrackingStore, things: str) -> StoreError:
     return StoreError(
         f"the store {target.uri} is too old for {things}", status="ENDPOINT_NOT_FOUND"
     )
-
-
-def every_run(store: TrackingStore, experiment_id: str) -> Iterator[TrackedRun]:
-    """Yield all runs of an experiment, deleted ones too, newest first."""
-    page: str | None = None
-    while True:
-        found = store.runs([experiment_id], limit=1000, page=page, lifecycle="all")
-        yield from found.runs
-        page = found.next_page
-        if page is None:
-            return
-
-
-def listed(artifacts: Artifacts) -> tuple[Artifact, ...] | None:
-    """Return the files of a run or model; None when they lie where we cannot read."""
-    try:
-        return artifacts.list()
-    except StoreError as error:
-        if error.status != OUT_OF_REACH:
-            raise
-        return None
-
-
-def name_of(run: TrackedRun) -> str:
-    """Return a run's name; MLflow 1 leaves runs without one."""
-    return run.name or run.tags.get(RUN_NAME_TAG, "") or f"run-{run.run_id[:8]}"
-
-
-def point(metric: Metric) -> tuple[object, ...]:
-    """Return what tells one measured number from another, as every store keeps it.
-
-    SQL stores keep the infinities as the largest numbers, and no negative zero.
-    """
-    value: object = metric.value + 0.0
-    if metric.value != metric.value:
-        value = "NaN"
-    elif abs(metric.value) >= LARGEST:
-        value = "Infinity" if metric.value > 0 else "-Infinity"
-    return metric.key, metric.step, metric.timestamp, value

@@ -8,7 +8,7 @@ from runner.errors import RunprojError, StoreError
 from runner.serving.arguments import arguments
 from runner.serving.connection import Gone
 from runner.serving.messages import Refusal, Request, Response, json_response, refusal_response
-from runner.serving.routes import artifact_path, methods, route
+from runner.serving.routes import SPOKEN_VERSION, artifact_path, methods, route
 from runner.serving.streams import stream
 
 TYPE_CHECKING = False
@@ -95,7 +95,3 @@ def in_words(answer: Callable[[], Response], request: Request) -> Response:
         return refusal_response(
             "INTERNAL_ERROR", f"runproj could not answer {request.method} {path}: {kind}"
         )
-
-
-SPOKEN_VERSION = "3.1.4"
-"""The MLflow release whose REST API this is; clients compare it with their own at most."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Handler: TypeAlias = Callable[[Service, Arguments], JSON]
 
+SPOKEN_VERSION: Final = "3.1.4"
+"""The MLflow release whose REST API this is; clients compare it with their own at most."""
 PREFIXES: Final = tuple(
     f"/{api}/{version}/mlflow/"
     for api in ("api", "ajax-api")

@@ -175,8 +175,8 @@ def _log_metrics(
     if items:
         service.guest.began(run_id)
     metrics = [_metric(item) for item in items]
-    service.store.log(run_id, metrics=metrics, params=params or {}, tags=tags or {})
     of_models = tuple(_of_models(run_id, items, metrics))
+    service.store.log(run_id, metrics=metrics, params=params or {}, tags=tags or {})
     if of_models:
         service.lineages.log_model_metrics(of_models)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Stream: TypeAlias = Callable[[Service, Request], Response]
 
+DECLINED: Final = "Multipart upload is not supported for the current artifact repository"
+"""How MLflow's clients know that they shall send one piece: they compare the words."""
 MOST_UPLOADED: Final = 10 << 20
 """The longest file that ``upload-artifact`` takes, as with MLflow; the proxy takes any."""
 
@@ -83,7 +85,14 @@ def multipart(_service: Service, _request: Request) -> Response:
 
     MLflow's own server answers so, too, where artifacts lie in a folder.
     """
-    raise Refusal("artifacts are uploaded here in one piece, of any size", "NOT_IMPLEMENTED")
+    raise Refusal(f"{DECLINED}: send the file in one piece, of any size", "NOT_IMPLEMENTED")
+
+
+def described(service: Service, request: Request) -> Response:
+    """``/openapi.json``: the calls of this server."""
+    from runner.serving.description import served
+
+    return served(service, request)
 
 
 def _path(given: Arguments, name: str) -> str:
@@ -97,6 +106,7 @@ def _path(given: Arguments, name: str) -> str:
 AJAX: Final = tuple(f"/{api}/{v}/mlflow/" for api in ("api", "ajax-api") for v in ("2.0", "3.0"))
 MULTIPART: Final = tuple(f"/{api}/2.0/mlflow-artifacts/mpu/" for api in ("api", "ajax-api"))
 STREAMS: Final[dict[tuple[str, str], Stream]] = {
+    ("GET", "/openapi.json"): described,
     ("GET", "/get-artifact"): run_file,
     ("GET", "/model-versions/get-artifact"): version_file,
     ("POST", "/ajax-api/2.0/mlflow/upload-artifact"): upload,

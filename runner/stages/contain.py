@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runner.model.plan import Invocation, RunRequest
     from runner.model.project import WorkingTree
-    from runner.model.spec import DockerSpec
+    from runner.model.spec import CodePlacement, DockerSpec
 
 CODE = "/mlflow/projects/code"
 """Where the project is in every container, as MLflow has it."""
@@ -87,7 +87,10 @@ class Containment:
         def value(found: re.Match[str]) -> str:
             name = found[1] or found[2]
             if name not in self._environ:
-                raise SpecError(f"the volume {text!r} needs the variable {name!r}, which is unset")
+                raise SpecError(
+                    f"the volume {text!r} needs the variable {name!r}, which is unset",
+                    hint=f"export {name}=...",
+                )
             return self._environ[name]
 
         expanded = VARIABLE.sub(value, source)
@@ -172,11 +175,17 @@ def contained(
         under_way.asked.append("it uses the host's network")
     if spec.gpus and "DeviceRequests" not in settings:
         settings["DeviceRequests"] = _gpus(spec)
+    code: CodePlacement = "image" if _hides_code(under_way.mounts) else spec.code
+    if code == "copy" and settings.get("ReadonlyRootfs"):
+        raise UsageError(
+            "a read-only container takes no copy of the project",
+            hint="show the project read-only as well: 'code: mount' in docker_env",
+        )
     _ask(under_way, request, spec)
     inputs = _inputs(invocation, under_way.mounts)
     extra = settings.pop("env", {})
     return Container(
-        code="image" if _hides_code(under_way.mounts) else spec.code,
+        code=code,
         mounts=(*under_way.mounts, *inputs),
         variables={**{k: v for k, v in spec.variables.items() if v is not None}, **extra},
         copied=_copied(spec, environ),
@@ -240,7 +249,10 @@ def _copied(spec: DockerSpec, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def _directory(given: str | None) -> str | None:
     if given is not None and not given.startswith("/"):
-        raise UsageError(f"-A workdir={given!r} is no absolute path in the container")
+        raise UsageError(
+            f"-A workdir={given!r} is no absolute path in the container",
+            hint=f"for example -A workdir={CODE}",
+        )
     return given
 
 

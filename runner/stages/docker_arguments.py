@@ -243,16 +243,19 @@ def _value(name: str, value: str | None, read: Callable[[str], Any]) -> Any:  # 
     if value is None:
         raise UsageError(f"-A {name} needs a value", hint=f"-A {name}=VALUE")
     if "\0" in value:
-        raise UsageError(f"-A {name} has a NUL character")
+        raise UsageError(f"-A {name} has a NUL character", hint="leave it away")
     try:
         return read(value)
     except ValueError as error:
-        raise UsageError(f"-A {name}={value!r} is not {error}") from None
+        raise UsageError(
+            f"-A {name}={value!r} is not {error}",
+            hint=f"docs/containers.md tells what {name} takes",
+        ) from None
 
 
 def _unknown(name: str) -> UsageError:
     if name in REFUSED:
-        return UsageError(f"-A {name} is not possible: {REFUSED[name]}")
+        return UsageError(f"-A {name} is not possible: {REFUSED[name]}", hint="leave it away")
     from difflib import get_close_matches
 
     bare = name.lstrip("-")
@@ -260,5 +263,5 @@ def _unknown(name: str) -> UsageError:
     near = [bare] if bare in known else get_close_matches(bare, known, n=1)
     return UsageError(
         f"-A {name!r} is no option of docker run that runproj knows",
-        hint=f"did you mean '-A {near[0]}'?" if near else "docs/docker.md lists those it knows",
+        hint=f"did you mean '-A {near[0]}'?" if near else "docs/containers.md lists those it knows",
     )

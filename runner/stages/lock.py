@@ -7,7 +7,7 @@ import os
 from runner.errors import EnvError
 from runner.model.event import Noted, Warned
 from runner.model.lock import LockRequest
-from runner.model.spec import Problem
+from runner.model.spec import DockerSpec, Problem
 from runner.model.value import changed
 from runner.system.files import cache_directory, read, write_whole
 
@@ -59,7 +59,7 @@ def lock(draft: Draft, services: Services) -> EnvironmentLock:
     """
     request = draft.request
     asked = LockRequest(
-        spec=draft.spec.environment,
+        spec=_asked(draft),
         project=draft.tree.project,
         as_of=draft.as_of,
         locked=request.locked,
@@ -68,10 +68,31 @@ def lock(draft: Draft, services: Services) -> EnvironmentLock:
         name=draft.spec.name,
         commit=draft.tree.provenance.commit,
         build_image=request.build_image,
+        files=built_of(draft.spec.environment, draft.tree, services, always=request.build_image),
     )
     if draft.is_dated_by_commit and not asked.recorded:
         return lock_of_commit(asked, draft.tree, draft.builder, services)
     return services.builder(draft.builder).lock(asked)
+
+
+def built_of(
+    spec: EnvironmentSpec, tree: WorkingTree, services: Services, *, always: bool = False
+) -> tuple[str, ...] | None:
+    """Return the files that an image is built of: those that are recorded. None: none is built."""
+    if not isinstance(spec, DockerSpec) or not (spec.is_built or always):
+        return None
+    from runner.system.snapshot import project_files
+
+    return project_files(tree, services.environ)
+
+
+def _asked(draft: Draft) -> EnvironmentSpec:
+    """Return the spec, with the platform that the caller wants images for (``-A platform=``)."""
+    spec = draft.spec.environment
+    platform = draft.request.docker_arguments.get("platform")
+    if platform and isinstance(spec, DockerSpec):
+        return changed(spec, platform=platform)
+    return spec
 
 
 def lock_of_commit(

@@ -16,20 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.ports import TrackingStore
+    from runner.stores.bridge import Environment
 
 SCHEME_LENGTH = 2
 """A scheme has two letters at least: a single one would be a drive."""
 SUPPORTED = (
-    "use sqlite:///path/to/mlflow.db, a folder (or file:///folder), or the http:// or https:// "
-    "address of an MLflow server"
+    "use sqlite:///path/to/mlflow.db, a folder (or file:///folder), the http:// or https:// "
+    "address of an MLflow server, or a database that MLflow knows (postgresql, mysql, mssql)"
 )
 
 
-def open_store(uri: str | None, *, directory: str, environ: Mapping[str, str]) -> TrackingStore:
+def open_store(
+    uri: str | None,
+    *,
+    directory: str,
+    environ: Mapping[str, str],
+    environment: Environment | None = None,
+) -> TrackingStore:
     """Return the store that a URI names, or the one that belongs to a directory.
 
     Relative paths are relative to ``directory``. ``environ`` holds MLflow's variables for
-    servers (``MLFLOW_TRACKING_USERNAME`` and so on).
+    servers (``MLFLOW_TRACKING_USERNAME`` and so on). ``environment`` builds environments for
+    MLflow, which opens the stores that only it can open.
 
     Raises:
         StoreError: The URI names a kind of store that is not supported.
@@ -48,6 +56,14 @@ def open_store(uri: str | None, *, directory: str, environ: Mapping[str, str]) -
         return _files(file_url_path(uri, directory))
     if not scheme and uri != "databricks":
         return _files(os.path.normpath(os.path.join(directory, os.path.expanduser(uri))))
+    if environment is not None:
+        from runner.stores.bridge import BridgedStore, bridged
+
+        packages = bridged(scheme or uri, environ)
+        if packages is not None:
+            return BridgedStore(
+                uri, directory=directory, environ=environ, python=environment(packages)
+            )
     from runner.redaction import without_credentials
 
     raise StoreError(

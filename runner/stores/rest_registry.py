@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MODELS = "mlflow/registered-models"
 VERSIONS = "mlflow/model-versions"
 PAGE = 100
+LOGGED = "models:/m-"
+"""How sources begin that are logged models."""
 
 
 class RestRegistry:
@@ -95,6 +97,8 @@ class RestRegistry:
         }
         if version.run_id:
             document["run_id"] = version.run_id
+        if version.source.startswith(LOGGED):  # which servers from MLflow 3 on want to know, too
+            document["model_id"] = version.source.removeprefix("models:/")
         if version.run_link:
             document["run_link"] = version.run_link
         answer = self._server.post(f"{VERSIONS}/create", document, repeatable=False)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         def recv(self, count: int, /) -> bytes:
             """Return some bytes, nothing at the end."""
 
+        def close(self) -> None:
+            """Let go of the connection."""
+
 
 PATIENCE = 60.0
 """Seconds that the engine may take, where its answer does not wait for a container."""
@@ -92,12 +95,10 @@ class Engine:
 
         Before the container is started: on one that has ended an attachment never ends.
         """
-        if self.where.socket is None:
-            params = {"stdout": 1, "stderr": 1, "stream": 1, "logs": 1}
-            found: Bytes = self._sdk.api.attach_socket(identity, params=params)
-            return found
-        connection = self._connected(self.where.socket, None)
         target = f"/containers/{identity}/attach?stream=1&stdout=1&stderr=1&logs=1"
+        if self.where.socket is None:
+            return SdkStream(self._answered_by_sdk("POST", target, None, None))
+        connection = self._connected(self.where.socket, None)
         try:
             connection.sendall(_head("POST", target, 0))
             rest = self._start_of_answer(connection)
@@ -172,18 +173,44 @@ class Engine:
     def _through_sdk(
         self, method: str, target: str, body: bytes | IO[bytes] | None, patience: float | None
     ) -> bytes:
+        content: bytes = self._answered_by_sdk(method, target, body, patience).content
+        return content
+
+    def _answered_by_sdk(
+        self, method: str, target: str, body: bytes | IO[bytes] | None, patience: float | None
+    ) -> Any:  # noqa: ANN401 - a response of requests
+        """Make a call over the SDK's session; its content is still to be read."""
         from runner.system.engine import translated
 
         api = self._sdk.api
-        headers = {"Content-Type": "application/json" if isinstance(body, bytes) else "text/plain"}
+        kind = (
+            "application/json" if body is None or isinstance(body, bytes) else "application/x-tar"
+        )
+        headers = {"Content-Type": kind}
         with translated(self.where):
             answer = api.request(
-                method, api.base_url + target, data=body, headers=headers, timeout=patience
-            )
-            content: bytes = answer.content
-        if answer.status_code >= FIRST_REFUSAL:
-            raise self._refusal(answer.status_code, content)
-        return content
+                method, api.base_url + target, data=body, headers=headers, timeout=patience,
+                stream=True,
+            )  # fmt: skip
+            if answer.status_code >= FIRST_REFUSAL:
+                raise self._refusal(answer.status_code, answer.content)
+        return answer
+
+
+class SdkStream:
+    """What is left of an answer that the SDK's session got."""
+
+    def __init__(self, answer: Any) -> None:  # noqa: ANN401 - a response of requests
+        self._answer = answer  # urllib3's part of it; kept whole, for it closes when collected
+
+    def recv(self, count: int, /) -> bytes:
+        """Return some bytes, nothing at the end."""
+        found: bytes = self._answer.raw.read1(count)
+        return found
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
 
 
 class Remainder:
@@ -198,6 +225,10 @@ class Remainder:
             found, self._start = self._start[:count], self._start[count:]
             return found
         return self._connection.recv(count)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
 
 
 def _head(method: str, target: str, length: int, kind: str = "application/json") -> bytes:

@@ -195,3 +195,69 @@ def attended(argv: Sequence[str], *, variables: Mapping[str, str]) -> int:
     """
     child = os.posix_spawnp(argv[0], [*argv], variables)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Companion:
+    """A program beside us that is asked something once, and ends when we let go of it or are gone.
+
+    Its standard input is a pipe that only we hold: at the end of it the program is to end.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], *, variables: Mapping[str, str], directory: str
+    ) -> None:
+        import subprocess
+        import tempfile
+
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``end``
+        try:
+            self._child = subprocess.Popen(
+                list(argv),
+                cwd=directory,
+                env=dict(variables),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                start_new_session=True,  # a Ctrl-C is for the command
+            )
+        except BaseException:
+            self._complaints.close()
+            raise
+
+    def asked(self, request: bytes, *, timeout: float) -> bytes:
+        """Send a line and return the first one of the answer; nothing when the program has ended.
+
+        Raises:
+            RunprojError: There was no answer within so many seconds.
+        """
+        assert self._child.stdin is not None  # noqa: S101 - we asked for pipes
+        assert self._child.stdout is not None  # noqa: S101
+        try:
+            self._child.stdin.write(request)
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            return b""
+        poller = select.poll()
+        poller.register(self._child.stdout, select.POLLIN)
+        if not poller.poll(timeout * 1000):
+            raise RunprojError(f"{self._child.args!r} did not answer for {timeout:g} s")
+        return self._child.stdout.readline()
+
+    def complaint(self) -> str:
+        """Return what the program wrote to standard error so far."""
+        self._complaints.seek(0)
+        return self._complaints.read().decode("utf-8", "replace").strip()
+
+    def end(self) -> None:
+        """Let the program end, and make it when it does not."""
+        import subprocess
+
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._child.wait(5)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._complaints.close()

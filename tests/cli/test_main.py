@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,8 @@ def test_completion_knows_commands_and_options(
     script = capsys.readouterr().out
     for word in ("validate", "entry-point", "tracking-uri"):
         assert word in script
+    assert all(line.count("'") % 2 == 0 for line in script.splitlines())
+    assert not re.search(r"\w'\w", script)  # an apostrophe in a text would end its quotes
 
 
 def test_bash_completes(tmp_path: Path) -> None:

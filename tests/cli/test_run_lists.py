@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -203,3 +205,16 @@ def test_many_runs_are_read_as_they_are_needed(here: Path, told: Any) -> None:
         assert len(json.loads(told("list", "--json", "--all"))) == 30
         out = told("list", "--json", "--filter", "attributes.run_name LIKE '%5'")
         assert names(out) == "run-25 run-15 run-5"
+
+
+def test_a_terminal_that_knows_only_ascii(here: Path, runproj: Path) -> None:
+    from runner.stores.opening import open_store
+
+    store = open_store("sqlite:///mlflow.db", directory=str(here), environ={})
+    run = add(store, name="Größe", metrics={"loss": [3.0, 1.0, NAN]})
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [runproj, "runs", "show", run.run_id], capture_output=True, check=True, env=environ
+    )
+    assert b"Gr\\xf6\\xdfe" in done.stdout
+    assert b"#_?" in done.stdout

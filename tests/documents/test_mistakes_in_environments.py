@@ -44,6 +44,10 @@ PROJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("MLproject:2:1 error missing-key",),
     ),
     "docker image empty": (("name: x\ndocker_env: {image: ''}\n"), ("MLproject:2:21 error empty",)),
+    "docker image no name": (
+        ("name: x\ndocker_env: {image: 'Team/Image V1'}\n"),
+        ("MLproject:2:21 error image-name",),
+    ),
     "docker unknown key": (
         ("name: x\ndocker_env: {image: a, build_context: .}\n"),
         ("MLproject:2:24 warning unknown-key",),

@@ -31,11 +31,12 @@ def configure(conda: CondaBench, text: str) -> None:
 
 def test_variables_win_over_files_and_stand_in_texts(tmp_path: Path) -> None:
     (tmp_path / ".condarc").write_text(
-        "channels: ['https://h/t/$TOKEN/one']\noffline: true\nchannel_alias: https://file\n"
+        "channels: ['https://h/t/$TOKEN/one', 'https://u:a$$b$c@h/${TOKEN}']\n"
+        "offline: true\nchannel_alias: https://file\n"
     )
     environ = {"HOME": str(tmp_path), "TOKEN": "abc"}
     said = Configuration(environ)
-    assert said.names("channels") == ("https://h/t/abc/one",)
+    assert said.names("channels") == ("https://h/t/abc/one", "https://u:a$$b$c@h/abc")
     assert said.is_set("offline")
     said = Configuration(
         {**environ, "CONDA_OFFLINE": "false", "CONDA_CHANNELS": "a, b",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conda_channel import DAY, EPOCH
+from dated_index import dated_index
 from packages import make_sdist, make_source, make_wheel
 
 from runner.environments.conda import contents, lockfile
@@ -129,3 +132,21 @@ def test_a_missing_pip_package_is_told_with_its_place(conda: CondaBench) -> None
     with pytest.raises(EnvError, match="nothing-there") as caught:
         conda.lock("python", pip=("nothing-there",))
     assert str(caught.value.where).startswith("conda.yaml")
+
+
+def test_a_date_hides_what_came_later_to_the_channel_and_to_the_index(conda: CondaBench) -> None:
+    """Of ``alpha`` 1.1 was a day old then, and 2.0 came later; of ``wheely`` likewise."""
+    when = datetime.fromtimestamp(EPOCH + 2 * DAY, UTC)
+    uploaded = {
+        make_wheel(conda.wheels / "dated", "wheely", version): time.isoformat()
+        for version, time in (("1.0", when - timedelta(days=1)), ("2.0", when + timedelta(days=1)))
+    }
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        del conda.environ[name]
+    with dated_index(uploaded) as conda.environ["UV_DEFAULT_INDEX"]:
+        dated = conda.lock("python", "alpha", pip=("wheely",), as_of=when)
+        today = conda.lock("python", "alpha", pip=("wheely",))
+        made = conda.builder().build(dated)
+    assert {"alpha 1.1", "wheely 1.0"} <= set(conda.locked_texts(dated))
+    assert {"alpha 2.0", "wheely 2.0"} <= set(conda.locked_texts(today))
+    assert ran(made, "import alpha, wheely; print(alpha.VERSION, wheely.VERSION)") == "1.1 1.0"

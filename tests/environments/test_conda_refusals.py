@@ -85,10 +85,11 @@ def test_a_package_that_is_gone(conda: CondaBench, served: Served) -> None:
     assert error.message.startswith("the package 'tool' is not where the lock says (http://")
 
 
-def test_a_package_that_was_cut_off(conda: CondaBench, served: Served) -> None:
+@pytest.mark.parametrize("length", [5, 300])
+def test_a_package_that_was_cut_off(conda: CondaBench, served: Served, length: int) -> None:
     lock = conda.lock("tool", channels=(f"http://{served[0]}",))
-    archive(conda).write_bytes(archive(conda).read_bytes()[:300])
-    assert built(conda, lock).message == "'tool' does not have the locked hash"
+    archive(conda).write_bytes(archive(conda).read_bytes()[:length])
+    assert "'tool'" in built(conda, lock).message
 
 
 def test_no_network_between_locking_and_building(conda: CondaBench, served: Served) -> None:

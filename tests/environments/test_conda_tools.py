@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conda_channel import Channel
+from conda_channel import MINOR, Channel
 from packages import make_wheel
 from solving_program import make_solver
 
@@ -63,7 +63,7 @@ def drawn(
 @pytest.fixture(scope="session")
 def python_of_conda_lock() -> str:
     """Return the Python of an environment with conda-lock in it."""
-    return made("conda-lock-4.0.3", "3.11", ["conda-lock==4.0.3"])
+    return made(f"conda-lock-4.0.3-{MINOR}", MINOR, ["conda-lock==4.0.3"])
 
 
 @pytest.fixture

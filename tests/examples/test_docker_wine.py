@@ -77,6 +77,11 @@ def test_a_run_in_an_image_that_is_gone_is_reproduced_in_one_that_is_built_again
     # No layer is shared with another test, and none comes out the same when it is built again.
     own = "FROM ${BASE}\nRUN date +%s%N > /opt-built-" + os.urandom(4).hex()
     dockerfile.write_text(dockerfile.read_text().replace("FROM ${BASE}", own))
+    dockerfile.write_text(
+        dockerfile.read_text() + "COPY . /opt/sent\nRUN test ! -e /opt/sent/notes.local\n"
+    )
+    (project / ".gitignore").write_text("*.local\n")
+    (project / "image" / "notes.local").write_text("not recorded, so not sent")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "wine"]):
         subprocess.run(["git", "-C", str(project), *command], check=True)
     caller("run", str(project))

@@ -195,7 +195,7 @@ def test_a_command_logs_into_its_own_run(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     run_id, status, _ = only_run()
     assert status == "FINISHED"
-    assert rows("SELECT key, value, step FROM metrics") == [("loss", 0.25, 3)]
+    assert rows("SELECT key, value, step FROM metrics WHERE key = 'loss'") == [("loss", 0.25, 3)]
     assert params_of(run_id) == {"inner": "x"}
     assert tags_of(run_id)["colour"] == "red"
 

@@ -20,7 +20,9 @@ from runner.model.tracking import Metric
 from runner.model.value import RunId
 from runner.pipeline.origins import COPIED_FROM
 from runner.pipeline.store_digest import compare, contents
-from runner.pipeline.transfer import Scope, every_run, transfer
+from runner.pipeline.store_reading import every_run
+from runner.pipeline.tally import Scope
+from runner.pipeline.transfer import transfer
 from runner.serving.endpoint import LoopbackEndpoint
 from runner.stores.opening import open_store
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runner.pipeline.transfer import Copied
+    from runner.pipeline.tally import Copied
     from runner.ports import TrackingStore
 
     Opened = Callable[[str], TrackingStore]
@@ -270,6 +272,7 @@ def test_the_command_tells_and_exits_by_what_differs(
         (("verify", "-q", "files", "sqlite:///two.db"), 0, ""),
         (("verify", "files", "sqlite:///empty.db"), 1, "run " + PARENT + " is not in"),
         (("copy", "files", "files/../files"), 2, "FROM and TO are the same store"),
+        (("copy", "sqlite:///none.db", "files"), 2, "there is no store at sqlite:///"),
         (("copy", "files", "ftp://x"), 125, "there is no tracking store for 'ftp://x'"),
     ):
         process = command(runproj, *arguments, cwd=tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,9 +11,25 @@ from git_repositories import Repo, make_repo
 from machines import PROJECT, SCRIPT, TRAIN, Machine
 from packages import make_wheel
 
+from tests.mlflow_clients import uv
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+@pytest.fixture
+def tool_python(tmp_path: Path) -> Callable[..., str]:
+    """Return what makes an environment of packages from the configured index; its Python."""
+
+    def made(*packages: str) -> str:
+        folder = tmp_path / "tools"
+        python = str(folder / "bin" / "python")
+        subprocess.run([uv(), "venv", "-q", "--python", sys.executable, str(folder)], check=True)
+        subprocess.run([uv(), "pip", "install", "-q", "--python", python, *packages], check=True)
+        return python
+
+    return made
 
 
 @pytest.fixture

@@ -51,6 +51,19 @@ def safetensors(values: list[float], name: str = "w", note: str = "") -> bytes:
     return struct.pack("<Q", len(head)) + head + data
 
 
+def skops(values: list[float], address: int, *, class_: str = "Ridge") -> bytes:
+    """Write a model as skops does: parts are named by where objects lay in memory."""
+    array = {"type": "numpy", "file": f"{address}.npy", "__id__": address}
+    again = {"__loader__": "CachedNode", "__id__": address}
+    schema = {
+        "__class__": class_,
+        "content": {"coef_": array, "same": again},
+        "__id__": address + 8,
+    }
+    files = {"schema.json": json.dumps(schema).encode(), f"{address}.npy": npy(values)}
+    return zipped(files, 1990 + address % 30)
+
+
 def png(pixels: bytes, *, level: int, text: bytes = b"") -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -68,6 +81,7 @@ SAME = [
     ("a.txt", "one\r\ntwo  \n", "one\ntwo\n\n"),
     ("a.log", f"run {'a' * 32}", f"run {'b' * 32}"),
     ("a.json", '{"x": 1.0, "y": [1]}', '{"y": [1], "x": 1.0001}'),
+    ("m.skops", skops([1.0, 2.0], 1234), skops([1.0, 2.0001], 99)),
     ("a.jsonl", '{"x": 1}\n{"x": 2}\n', '{"x": 1.0}\n{"x": 2.0}'),
     ("a.yaml", "x: 1\ny: [a]\n", "y: [a]\nx: 1.0\n"),
     ("model/MLmodel", f"run_id: {'a' * 32}\nflavors: {{}}\n", "run_id: other\nflavors: {}\n"),
@@ -101,6 +115,8 @@ OTHERS = [
     ("a.zip", zipped({"m": b"x"}, 1990), zipped({"n": b"x"}, 1990), "m is in one of the archives"),
     ("a.npz", zipped({"x.npy": npy([1.0])}, 1990), zipped({"x.npy": npy([2.0])}, 1990), "x.npy: 1"),
     ("a.png", png(PIXELS, level=1), png(b"\0abcabd", level=1), "other pixels"),
+    ("m.skops", skops([1.0], 7), skops([2.0], 8), "array 0.npy: 1 of 1 numbers"),
+    ("m.skops", skops([1.0], 7), skops([1.0], 8, class_="Lasso"), "'Ridge' -> 'Lasso'"),
 ]
 
 

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
 import tarfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from machines import PROJECT
 
 from runner.errors import StoreError
-from runner.model.tracking import TrackedRun
+from runner.model.tracking import LoggedModel, TrackedRun
 from runner.model.value import RunId
 from runner.pipeline.bundle import damage
 from runner.pipeline.crate import METADATA, Packed, crate, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from git_repositories import Repo
     from machines import Machine
 
+VALIDATE = Path(__file__).parents[1] / "support" / "validate_crate.py"
 CONTENT = b"content"
 DIGEST = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
 RUN = TrackedRun(
@@ -68,6 +71,10 @@ def test_every_reference_of_the_metadata_leads_somewhere() -> None:
     assert graph["#" + RUN.run_id]["instrument"] == {"@id": "source.tar.gz"}
     assert {"@id": "inputs/x/a%20b.csv"} in graph["#" + RUN.run_id]["object"]
     assert [file.path for file in listed(document)] == [file.path for file in files]
+    assert document["@context"] == [
+        "https://w3id.org/ro/crate/1.1/context",
+        "https://w3id.org/ro/terms/workflow-run/context",
+    ]
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
@@ -93,6 +100,23 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
         damage(str(tmp_path / "nothing.zip"))
 
 
+def log_model(here: Machine, run_id: str) -> None:
+    """Log a model for a run, as a client of MLflow 3 does."""
+    store = here.store
+    try:
+        models = store.model_store
+        assert models is not None
+        model = models.create_model(
+            LoggedModel(
+                model_id="m-" + "1" * 32, experiment_id="0", name="forest", source_run_id=run_id,
+                created=1, updated=1,
+            )
+        )  # fmt: skip
+        models.model_artifacts(model).put("weights.bin", b"1.0")
+    finally:
+        store.close()
+
+
 @pytest.mark.slow
 def test_a_run_travels_in_a_bundle(
     project: Repo, machine: Callable[[str], Machine], tmp_path: Path
@@ -104,6 +128,7 @@ def test_a_run_travels_in_a_bundle(
     data = first.here / "own.csv"
     data.write_text("3.0\n")
     reference = first.run(project.path, "-P", "data=own.csv")
+    log_model(first, reference)
     path = tmp_path / "bundle.zip"
     assert first.call("export", reference[:9], "-o", path).stdout == f"{path}\n"
     again = tmp_path / "again.zip"
@@ -114,9 +139,12 @@ def test_a_run_travels_in_a_bundle(
 
     second = machine("second")
     assert second.call("verify", path).returncode == 0
-    found = second.verdict(path)
+    found = second.verdict(path, "--tolerance", "models/*=ignore")
     assert found["status"] == "IDENTICAL", found
     judged = {c["name"]: c["judgement"] for c in found["comparisons"]}
+    assert judged["models/forest/weights.bin"] == "ignored"
+    judged = {c["name"]: c["judgement"] for c in second.verdict(path, code=1)["comparisons"]}
+    assert judged["models/forest/weights.bin"] == "missing"
     assert judged["loss"] == judged["nan"] == judged["model.json"] == judged["data"] == "identical"
     again_tags = second.tracked(found["reproduction"]).tags
     assert again_tags["runproj.reproduces"] == reference
@@ -153,3 +181,79 @@ def test_a_plain_folder_travels_too(
         assert source.getnames() == sorted(project.git("ls-files").split())
     shutil.rmtree(folder)
     assert machine("second").verdict(path)["status"] == "IDENTICAL"
+
+
+UNKNOWN = ("url", "absolute URI", "publisher", "affiliation")
+"""What is recommended and nobody knows of a run: a public address and organizations."""
+
+
+def validated(crate_folder: Path, python: str) -> dict[str, Any]:
+    """Run the profile's own validator, recommendations included."""
+    done = subprocess.run(
+        [python, str(VALIDATE), "-y", "validate", "--profile-identifier", "process-run-crate",
+         "--requirement-severity", "recommended", "--offline", "--no-paging",
+         "--output-format", "json", str(crate_folder)],
+        capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(crate_folder.parent), "COLUMNS": "9999"},
+    )  # fmt: skip
+    assert done.returncode in {0, 1}, done.stderr
+    text = done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1]
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.mark.slow
+def test_a_bundle_is_a_process_run_crate_and_can_be_signed(
+    project: Repo, machine: Callable[[str], Machine], tmp_path: Path,
+    tool_python: Callable[..., str],
+) -> None:  # fmt: skip
+    here = machine("here")
+    path, key = tmp_path / "bundle.zip", tmp_path / "key"
+    reference = here.run(project.path)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    done = here.call("export", reference, "-o", path, "--sign", key)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "crate"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)  # noqa: S202 - our own bundle
+    python = tool_python("roc-validator==0.13.0")
+    found = validated(folder, python)
+    assert found["statistics"]["total_skipped_checks"] == 0
+    assert found["statistics"]["total_checks"] > 90
+    issues = [issue["message"] for issue in found["issues"]]
+    assert [text for text in issues if not any(word in text for word in UNKNOWN)] == []
+    assert {issue["severity"] for issue in found["issues"]} == {"RECOMMENDED"}
+    metadata = folder / METADATA
+    broken = json.loads(metadata.read_text())
+    (root,) = (e for e in broken["@graph"] if e["@id"] == "./")
+    del root["conformsTo"]
+    metadata.write_text(json.dumps(broken))
+    found = validated(folder, python)
+    assert "REQUIRED" in {issue["severity"] for issue in found["issues"]}
+
+    others = tmp_path / "others"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(others)], check=True)
+    ours, theirs = tmp_path / "allowed", tmp_path / "strangers"
+    ours.write_text("ada@example.org " + key.with_suffix(".pub").read_text())
+    theirs.write_text("eve@example.org " + others.with_suffix(".pub").read_text())
+    assert "signed with the key SHA256:" in here.call("verify", path).stdout
+    done = here.call("verify", path, "--allowed-signers", ours)
+    assert (done.returncode, "signed by ada@example.org" in done.stdout) == (0, True), done.stdout
+    done = here.call("verify", path, "--allowed-signers", theirs)
+    assert (done.returncode, "not among the allowed" in done.stdout) == (1, True), done.stdout
+    forged = tmp_path / "forged.zip"
+    with zipfile.ZipFile(path) as one, zipfile.ZipFile(forged, "w") as other:
+        for name in one.namelist():
+            content = one.read(name)
+            other.writestr(name, content + b"\n" if name == METADATA else content)
+    done = here.call("verify", forged, "--allowed-signers", ours, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["damage"] == []
+    assert "not of this content" in json.loads(done.stdout)["signature"]
+    assert here.verdict(path)["status"] == "IDENTICAL"
+    plain = tmp_path / "plain.zip"
+    here.call("export", reference, "-o", plain)
+    assert here.call("verify", plain).returncode == 0
+    assert here.call("verify", plain, "--allowed-signers", ours).returncode == 1
+    done = here.call("export", reference, "-o", plain, "--sign", tmp_path / "none")
+    assert (done.returncode, "there is no key" in done.stderr) == (2, True)

@@ -22,7 +22,8 @@ NAMES = [
     "experiment_id", "experiment_ids", "experiment_name", "name", "filter", "order_by",
     "max_results", "page_token", "status", "end_time", "start_time", "run_view_type", "view_type",
     "path", "metric_key", "models", "datasets", "model_id", "model_json", "run_name",
-    "artifact_location",
+    "artifact_location", "new_name", "alias", "version", "stage", "stages", "source", "run_ids",
+    "start_step", "end_step", "description", "archive_existing_versions", "dataset_name",
 ]  # fmt: skip
 LEAVES = (
     st.none()
@@ -30,7 +31,8 @@ LEAVES = (
     | st.integers()
     | st.floats()
     | st.text(max_size=20)
-    | st.sampled_from(["RUN", "0", "1", "NaN", "../x", "DELETED_ONLY", "FINISHED", "m-1"])
+    | st.sampled_from(["RUN", "0", "1", "NaN", "../x", "DELETED_ONLY", "FINISHED", "m-1", "m"])
+    | st.sampled_from(["models:/m/1", "models:/m@a", "runs:/RUN/../x", "file:///etc", "Production"])
 )
 VALUES = st.recursive(
     LEAVES,
@@ -93,6 +95,24 @@ def test_bytes_on_the_socket(endpoint: LoopbackEndpoint, data: bytes, *, whole: 
             while more := client.recv(65536):
                 found += more
     assert b" 500 " not in found.partition(b"\r\n")[0]
+
+
+@settings(RELAXED, max_examples=40)
+@given(path=st.text(alphabet="/.%2ef5c\\0abR&=+", max_size=30))
+def test_other_files(client: Client, run: TrackedRun, tmp_path: Path, path: str) -> None:
+    asked = f"path={path.replace('R', run.run_id)}"
+    for method, address in (
+        ("GET", f"/get-artifact?run_id={run.run_id}&{asked}"),
+        ("POST", f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run.run_id}&{asked}"),
+        ("GET", f"{API}artifacts/list?run_id={run.run_id}&{asked}"),
+        ("GET", f"/model-versions/get-artifact?name=m&version=1&{asked}"),
+    ):
+        status, _ = client.raw(method, address, b"x" if method == "POST" else None)
+        assert status < 500, address
+    outside = [
+        p for p in tmp_path.iterdir() if p.name.partition(".")[0] not in {"mlflow", "mlruns"}
+    ]
+    assert outside == []
 
 
 @RELAXED

@@ -170,7 +170,9 @@ def test_what_gives_the_host_away_needs_the_flag_as_well(
 
 def test_guards_may_be_added(contain: Contain) -> None:
     guarded = {"cap-drop": "ALL", "security-opt": "no-new-privileges", "read-only": None}
-    assert contain(arguments=guarded).powers == ()
+    assert contain({"code": "mount"}, guarded).powers == ()
+    with pytest.raises(UsageError, match="takes no copy of the project"):
+        contain(arguments=guarded)
 
 
 def test_networks(contain: Contain) -> None:

@@ -68,7 +68,7 @@ def test_known_options(given: dict[str, str | None], settings: dict[str, Any]) -
         ({"--gpus": "all"}, "did you mean '-A gpus'"),
         ({"detach": None}, "runproj follows its runs"),
         ({"name": "x"}, "named after its run"),
-        ({"zzz": "x; rm -rf /"}, "docs/docker.md"),
+        ({"zzz": "x; rm -rf /"}, "docs/containers.md"),
     ],
 )
 def test_unknown_options(given: dict[str, str | None], said: str) -> None:

@@ -124,6 +124,18 @@ def python_image(engine: docker.DockerClient) -> str:
     return made(engine, tag, fill, variables=variables)
 
 
+def said(image: str, *argv: str) -> str:
+    """Return what a command prints in a container of an image.
+
+    By the ``docker`` program, which listens before it starts: the logs of a container that has
+    ended may be short of their last words on a busy machine.
+    """
+    command = ["docker", "run", "--rm", image, *argv]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 class Registry:
     """A registry on this machine, which Docker trusts without TLS because it is on 127.0.0.1."""
 

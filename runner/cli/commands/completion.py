@@ -32,7 +32,8 @@ def call(options: Namespace, console: Console) -> int:
         module = importlib.import_module(f"runner.cli.commands.{name}")
         if hasattr(module, "__path__"):  # a group
             default = action_module(name, module.DEFAULT)
-            flags[name] = {**module.ACTIONS, **_flags(name, default)}
+            actions = {action: _quotable(text) for action, text in module.ACTIONS.items()}
+            flags[name] = {**actions, **_flags(name, default)}
             for action in module.ACTIONS:
                 flags[f"{name} {action}"] = _flags(name, action_module(name, action))
         else:
@@ -46,11 +47,16 @@ def _flags(name: str, module: Any) -> dict[str, str]:  # noqa: ANN401 - modules 
     parser = full_parser(name, COMMANDS[name.partition(" ")[0]], module)
     found: dict[str, str] = {}
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to list them
-        text = (action.help or "").replace("'", "").replace("%%", "%")
+        text = _quotable((action.help or "").replace("%%", "%"))
         found.update(dict.fromkeys(action.option_strings, text))
         if not action.option_strings and action.choices:
             found.update(dict.fromkeys(map(str, action.choices), ""))
     return found
+
+
+def _quotable(text: str) -> str:
+    """Return a help text that can stand between apostrophes."""
+    return text.replace("'", "’")  # noqa: RUF001 - that is the point
 
 
 def _bash(flags: dict[str, dict[str, str]]) -> str:

@@ -98,7 +98,14 @@ def _contents(environment: EnvironmentSpec) -> tuple[str, ...]:
         case DockerSpec():
             variables = environment.variables.items()
             volumes = tuple(f"volume {volume}" for volume in environment.volumes)
-            return (*volumes, *(f"variable {k}" + (f"={v}" if v else "") for k, v in variables))
+            names = ("dockerfile", "context", "target", "platform", "network", "user", "gpus")
+            asked = {name: getattr(environment, name) for name in names}
+            options = tuple(f"{name} {value}" for name, value in asked.items() if value)
+            return (
+                *options,
+                *volumes,
+                *(f"variable {k}" + (f"={v}" if v else "") for k, v in variables),
+            )
 
 
 def description(spec: ProjectSpec, problems: tuple[Problem, ...]) -> JSON:

@@ -30,6 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--largest-input", type=int, default=LARGEST_INPUT // MEBI, metavar="MIB",
         help="leave out inputs that are larger (default: %(default)s)",
     )  # fmt: skip
+    add("--sign", metavar="KEY", help="sign it with an SSH key (ssh-keygen -Y sign)")
     add("--tracking-uri", metavar="URI", help="the store (default: as for run)")
     add("-q", "--quiet", action="store_true", help="no progress")
 
@@ -44,7 +45,11 @@ def call(options: Namespace, console: Console) -> int:
         recorded = referenced_run(options.run, services)
         name = options.output or f"{recorded.run.run_id}.zip"
         path = os.path.join(found.directory, name)
-        files = export(recorded, path, services, largest_input=options.largest_input * MEBI)
+        key = os.path.join(found.directory, os.path.expanduser(options.sign or ""))
+        files = export(
+            recorded, path, services,
+            largest_input=options.largest_input * MEBI, key=key if options.sign else None,
+        )  # fmt: skip
     finally:
         services.close()
     console.tell(f"packed {len(files)} files, {sum(file.size for file in files)} bytes")

@@ -14,7 +14,7 @@ from runner.settings import settings
 from runner.stages.date import as_of
 from runner.stages.fetch import fetch
 from runner.stages.load import load
-from runner.stages.lock import HOST
+from runner.stages.lock import HOST, built_of
 from runner.system.files import write_whole
 
 TYPE_CHECKING = False
@@ -93,6 +93,7 @@ def call(options: Namespace, console: Console) -> int:
         project=tree.project,
         as_of=as_of(options.as_of, tree),
         name=spec.name,
+        files=built_of(spec.environment, tree, services),
     )
     manager = manager_of(options, spec.environment, services)
     locks = services.project_locks

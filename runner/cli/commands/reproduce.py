@@ -57,6 +57,10 @@ def arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add("--tolerances", metavar="FILE", help="tolerances from a YAML or JSON file; flags win")
     add(
+        "--allow-host-access", action="store_true",
+        help="let the run's container reach beyond itself, as 'runproj run' does",
+    )  # fmt: skip
+    add(
         "--refresh", action="store_true",
         help="resolve the environment anew instead of taking the recorded lock",
     )  # fmt: skip
@@ -148,6 +152,7 @@ def _repetition(
         overrides=dict(parse_assignments(options.param_list)),
         tolerances=tolerances,
         refresh=options.refresh or options.as_of is not None,
+        host_access=options.allow_host_access,
         as_of=options.as_of,
         environment_manager=options.env_manager,
         experiment_name=options.experiment_name,

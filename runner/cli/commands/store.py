@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from runner.app import Application
 from runner.cli.output import TerminalReporter
 from runner.codec import document
 from runner.errors import UsageError
-from runner.pipeline.transfer import Scope, transfer
+from runner.pipeline.tally import Scope
+from runner.pipeline.transfer import transfer
 from runner.settings import settings
 
 TYPE_CHECKING = False
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from runner.cli.output import Console
     from runner.pipeline.store_digest import Comparison
-    from runner.pipeline.transfer import Copied
+    from runner.pipeline.tally import Copied
     from runner.ports import TrackingStore
 
 ACTIONS = ("copy", "verify")
@@ -59,6 +62,8 @@ def call(options: Namespace, console: Console) -> int:
     source, target = services.opened(options.source), services.opened(options.target)
     if source.uri == target.uri:
         raise UsageError("FROM and TO are the same store", hint="name two stores")
+    if not _is_there(source):
+        raise UsageError(f"there is no store at {source.uri}", hint="is the path right?")
     scope = Scope(experiments=tuple(options.experiment), registry=not options.experiment)
     try:
         if options.action == "verify":
@@ -67,6 +72,17 @@ def call(options: Namespace, console: Console) -> int:
     finally:
         source.close()
         target.close()
+
+
+def _is_there(store: TrackingStore) -> bool:
+    """Whether a local store was ever written; an empty one would be copied without a word."""
+    from urllib.parse import unquote
+
+    for kind in ("sqlite:///", "file://"):
+        if store.uri.startswith(kind):
+            path = store.uri.removeprefix(kind)
+            return os.path.exists(path) or os.path.exists(unquote(path))
+    return True
 
 
 def _copy(

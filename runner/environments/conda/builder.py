@@ -102,7 +102,9 @@ class CondaBuilder:
             note = locking.locked(request, asked, address)
             origin = "resolved"
         elif note["warning"]:
-            self._warn(note["warning"])
+            from runner.environments.warning import warn
+
+            warn(self._reporter, "stale-lock", note["warning"])
         lock = self._package_lock(request, note, address, origin)
         if found(prefix_of(self._home, lock.environment)) is None:
             from runner.environments.building import write_plan
@@ -145,14 +147,6 @@ class CondaBuilder:
                 home=self._home, environ=self._environ, reporter=self._reporter
             ).build(lock)
         return _activated(prefix, marker, self._environ)
-
-    def _warn(self, message: str) -> None:
-        from runner.model.event import Warned
-        from runner.model.spec import Problem
-
-        if self._reporter:
-            problem = Problem(severity="warning", rule="stale-lock", message=message)
-            self._reporter.report(Warned(problem=problem))
 
 
 def _activated(prefix: str, marker: Marker, environ: Mapping[str, str]) -> ProcessEnvironment:

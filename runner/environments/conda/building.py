@@ -21,9 +21,9 @@ from runner.environments.conda.rattler import Rattler
 from runner.environments.conda.remembered import recall
 from runner.environments.installed import distributions
 from runner.environments.store import disk_trouble, opened
+from runner.environments.warning import warn
 from runner.errors import EnvError
-from runner.model.event import Step, StepDone, Warned
-from runner.model.spec import Problem
+from runner.model.event import Step, StepDone
 from runner.system.files import read
 
 if TYPE_CHECKING:
@@ -105,16 +105,12 @@ class CondaBuilding:
         rows = [lockfile.as_row(package) for package in conda]
         rattler.install(rows, prefix, access, platform=platform_here(), keep=(held.descriptor,))
         if not scripts and (names := _link_scripts(prefix)):
-            self._report(
-                Warned(
-                    problem=Problem(
-                        severity="warning",
-                        rule="link-scripts",
-                        message=f"scripts that packages would run when they are linked were not "
-                        f"run: {', '.join(names)}",
-                        hint=f"{LINK_SCRIPTS}=1 has them run; what they do is not reproducible",
-                    )
-                )
+            warn(
+                self._reporter,
+                "link-scripts",
+                "scripts that packages would run when they are linked were not run: "
+                + ", ".join(names),
+                hint=f"{LINK_SCRIPTS}=1 has them run; what they do is not reproducible",
             )
 
     def _described(
@@ -168,7 +164,7 @@ class CondaBuilding:
             "packages": rows,
         }
 
-    def _report(self, event: Step | StepDone | Warned) -> None:
+    def _report(self, event: Step | StepDone) -> None:
         if self._reporter:
             self._reporter.report(event)
 

@@ -42,6 +42,9 @@ SENTENCES = (
      "name the authority's file in 'ssl_verify' of conda's configuration, or in SSL_CERT_FILE"),
     (r"error sending request|dns error|tcp connect error|timed out|connection refused"
      r"|network is unreachable", "the channel cannot be reached ({where})", UNREACHED),
+    (FETCHING + r"error occurred: (?P<why>[^\n]+)",
+     "the package {what!r} cannot be fetched: {why}",
+     "try again; if it stays so, the file in the channel is damaged"),
 )  # fmt: skip
 """What gives a complaint away -> the sentence for it, and the hint."""
 

@@ -7,7 +7,7 @@ those keys are read that say where packages come from, and how they are fetched 
 from __future__ import annotations
 
 import os
-from string import Template
+import re
 from typing import TYPE_CHECKING, Any
 
 from runner.environments.conda.remembered import configuration_files
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
+NAMED = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+"""A variable in a text; one that is not set stays as it is written."""
 LINK_SCRIPTS = "RUNPROJ_LINK_SCRIPTS"
 """The variable that has post-link scripts of packages run."""
 PROXIES = {"http": ("http_proxy", "HTTP_PROXY"), "https": ("https_proxy", "HTTPS_PROXY"),
@@ -93,7 +95,7 @@ class Configuration:
     def _expanded(self, value: Any) -> Any:  # noqa: ANN401 - likewise
         """Put variables into the texts that name them, as conda does: ``$TOKEN``."""
         if isinstance(value, str):
-            return Template(value).safe_substitute(self._environ)
+            return NAMED.sub(lambda m: self._environ.get(m[1] or m[2], m[0]), value)
         if isinstance(value, list):
             return [self._expanded(item) for item in value]
         if isinstance(value, dict):

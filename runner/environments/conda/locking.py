@@ -17,10 +17,10 @@ from runner.environments.conda.rattler import Rattler
 from runner.environments.conda.remembered import NAME, lock_names, remember
 from runner.environments.conda.solving import Solving
 from runner.environments.pylock import canonical
+from runner.environments.warning import warn
 from runner.errors import EnvError
-from runner.model.event import Warned
 from runner.model.lock import ProjectLock
-from runner.model.spec import CondaSpec, Problem
+from runner.model.spec import CondaSpec
 from runner.model.value import Value, changed
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class CondaLocking:
             self._refuse(spec, stale)
         warning = f"{stale}; it is passed over, and left as it is" if stale else None
         if warning:
-            self._warn(warning)
+            warn(self._reporter, "stale-lock", warning)
         lock = self._solving.solved(request, spec, asked, platform=self._platform)
         return Answer(lock=lock, name=NAME, origin="resolved", warning=warning)
 
@@ -244,11 +244,6 @@ class CondaLocking:
             where=spec.origin,
             hint="'runproj lock' writes one into the project",
         )
-
-    def _warn(self, message: str) -> None:
-        if self._reporter:
-            problem = Problem(severity="warning", rule="stale-lock", message=message)
-            self._reporter.report(Warned(problem=problem))
 
 
 def _conda(request: LockRequest) -> CondaSpec:

@@ -25,9 +25,9 @@ from runner.environments.conda.pip_locking import PipLocking
 from runner.environments.conda.platforms import virtual_packages
 from runner.environments.conda.rattler import Rattler
 from runner.environments.conda.targets import target
+from runner.environments.warning import warn
 from runner.errors import EnvError
-from runner.model.event import Step, StepDone, Warned
-from runner.model.spec import Problem
+from runner.model.event import Step, StepDone
 from runner.system.files import cache_directory
 
 if TYPE_CHECKING:
@@ -146,9 +146,11 @@ class Solving:
             records = ask(asked, tiers, channels.access, priority="Flexible", **given)
         except UnsolvableError:
             raise why from None
-        self._warn(
+        warn(
+            self._reporter,
+            "mixed-channels",
             f"{spec.origin}: no solution takes each package from the first channel that has it; "
-            "channels were mixed"
+            "channels were mixed",
         )
         return lockfile.of_records(records, platform), {"priority": "flexible"}
 
@@ -197,11 +199,6 @@ class Solving:
                 prefix, python, home=self._home, environ=self._environ, reporter=self._reporter
             )
             return part.locked(request, spec, asked, kept=kept)
-
-    def _warn(self, message: str) -> None:
-        if self._reporter:
-            problem = Problem(severity="warning", rule="stale-lock", message=message)
-            self._reporter.report(Warned(problem=problem))
 
     def _report(self, event: Step | StepDone) -> None:
         if self._reporter:

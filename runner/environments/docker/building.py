@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.documents.dockerfile import pinned
 from runner.environments.docker.context import IGNORE, Recipe, files, inputs
-from runner.environments.docker.plans import read_plan
+from runner.environments.docker.plans import read_plan, recipe_from
 from runner.errors import EnvError
 from runner.model.event import Progress, Step, StepDone, Warned
 from runner.model.spec import Problem
@@ -36,8 +36,9 @@ TIME = 315_619_200
 """Seconds since 1970: the time of every file in a context, a day that zip archives can hold."""
 LAST_LINES = 3
 LINE_LENGTH = 300
-LABEL_INPUTS = "runproj.inputs"
 LABEL_PROJECT = "runproj.project"
+"""On every image that is built here. The digest of the inputs is in the tag and not in a label: an
+image that comes out the same keeps its id."""
 
 
 def built(
@@ -54,7 +55,7 @@ def built(
         EnvError: A step fails, or the files have changed since they were locked.
     """
     plan = read_plan(home, lock.digest)
-    recipe = Recipe(**plan["recipe"])
+    recipe = recipe_from(plan)
     if inputs(recipe, home) != lock.inputs:
         raise EnvError(
             "the files for building the image changed while it was prepared", where=recipe.root
@@ -65,7 +66,7 @@ def built(
         if reporter:
             for name in plan["suspicious"]:
                 reporter.report(Warned(problem=_readable(name)))
-        labels = {LABEL_INPUTS: str(lock.inputs), LABEL_PROJECT: plan["project"]}
+        labels = {LABEL_PROJECT: plan["project"]}
         building = Building(images, environ=environ, reporter=reporter)
         pins = _moved(plan, images)
         building.build(recipe, tag=lock.reference, labels=labels, pins=pins)
@@ -194,7 +195,7 @@ def _failure(answer: Mapping[str, Any], step: str, last: Iterable[str]) -> EnvEr
     return EnvError(
         f"building the image failed at step {step}: {why}",
         where=f"it said: {said}" if said else None,
-        hint="files that .dockerignore names are not sent"
+        hint="files that git ignores or .dockerignore names are not sent"
         if "no such file" in message.lower() or "not found" in message.lower()
         else "mend the Dockerfile; all of its output is above",
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from runner.environments.docker.builder import description_path, note_path
-from runner.environments.docker.building import LABEL_INPUTS
+from runner.environments.docker.building import LABEL_PROJECT
 from runner.environments.docker.images import Images
 from runner.errors import RunprojError
 from runner.model.lock import BuiltEnvironment
@@ -60,7 +60,7 @@ class ImageCatalog:
     def _known(self, images: Images) -> Iterator[BuiltEnvironment]:
         api = images.client.api
         used = {str(found["ImageID"]) for found in api.containers(all=True)}
-        for found in api.images(filters={"label": LABEL_INPUTS}):
+        for found in api.images(filters={"label": LABEL_PROJECT}):
             identifier, note = str(found["Id"]), note_path(self._home, str(found["Id"]))
             if os.path.exists(note):
                 yield self._described(found, note, in_use=identifier in used)

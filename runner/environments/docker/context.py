@@ -1,7 +1,8 @@
 """The files that a build sees, and the digest of all that goes into an image.
 
-What tools make again (``mlruns``, caches, ``.git``) is never part of it: otherwise each run would
-change the inputs of the next. What ``.dockerignore`` names is left out as the engine would.
+Only what is recorded is sent, so that the same can be built again. The lock of images is not part
+of it: otherwise locking would change what is built. What ``.dockerignore`` names is left out as the
+engine would.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import stat
 import time
 
 from runner.codec import digest
+from runner.environments.docker.lockfile import NAME
 from runner.hashing import sha256
 from runner.model.value import Digest, Value
 from runner.system.files import cache_directory, file_digest, read, write_whole
-from runner.system.trees import is_secret, left_out
+from runner.system.trees import left_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ class Recipe(Value):
 
     ``root`` is the context's folder. ``dockerfile`` is the text of the Dockerfile, ``path`` its
     path below the context, or ``None`` when it lies elsewhere, and ``shown`` what to call it.
-    ``folder`` is where the files are put in the context. ``keeps_secrets`` sends files that usually
-    hold secrets too, for a Dockerfile that asks for them by name.
+    ``folder`` is where the files are put in the context. ``listed`` are the files that may be sent,
+    below the root; without a list these are all but what is no part of a project.
     """
 
     root: str
@@ -46,7 +48,7 @@ class Recipe(Value):
     arguments: Mapping[str, str]
     target: str | None = None
     platform: str | None = None
-    keeps_secrets: bool = True
+    listed: tuple[str, ...] | None = None
 
 
 def entries(recipe: Recipe) -> Iterator[tuple[str, os.stat_result]]:
@@ -55,13 +57,23 @@ def entries(recipe: Recipe) -> Iterator[tuple[str, os.stat_result]]:
     Raises:
         OSError: A folder cannot be read.
     """
+    if recipe.listed is None:
+        yield from _walked(recipe)
+        return
+    for path in recipe.listed:
+        place = os.path.join(recipe.root, path)
+        if os.path.basename(path) != NAME and os.path.lexists(place):
+            yield path, os.lstat(place)
+
+
+def _walked(recipe: Recipe) -> Iterator[tuple[str, os.stat_result]]:
     pending = [""]
     while pending:
         folder = pending.pop()
         with os.scandir(os.path.join(recipe.root, folder)) as listing:
             found = sorted(listing, key=lambda entry: entry.name)
         for entry in found:
-            if _is_left_out(entry, recipe):
+            if _is_left_out(entry):
                 continue
             path = os.path.join(folder, entry.name)
             if entry.is_dir(follow_symlinks=False):
@@ -70,10 +82,9 @@ def entries(recipe: Recipe) -> Iterator[tuple[str, os.stat_result]]:
                 yield path, entry.stat(follow_symlinks=False)
 
 
-def _is_left_out(entry: os.DirEntry[str], recipe: Recipe) -> bool:
-    if recipe.keeps_secrets and is_secret(entry.name):
-        return False
-    return left_out(entry.path, folder=entry.is_dir(follow_symlinks=False)) is not None
+def _is_left_out(entry: os.DirEntry[str]) -> bool:
+    folder = entry.is_dir(follow_symlinks=False)
+    return entry.name == NAME or left_out(entry.path, folder=folder) is not None
 
 
 def files(recipe: Recipe) -> Iterator[tuple[str, os.stat_result]]:
@@ -81,8 +92,10 @@ def files(recipe: Recipe) -> Iterator[tuple[str, os.stat_result]]:
     ignored = _ignored(recipe.root)
     for path, status in entries(recipe):
         is_file = stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)
-        if is_file and (path == recipe.path or not ignored(path)):
+        if is_file and path != recipe.path and not ignored(path):
             yield path, status
+    if recipe.path is not None:  # also where it is ignored: the engine needs it
+        yield recipe.path, os.lstat(os.path.join(recipe.root, recipe.path))
 
 
 def _ignored(root: str) -> Ignoring:

@@ -255,5 +255,5 @@ def _check_inputs(own: Digest, lock: LockDocument, recipe: Recipe) -> None:
         raise EnvError(
             "the files that the run's image was built from are not those that are here",
             where=f"{recipe.shown or 'Dockerfile'}: recorded {recorded}, found {own}",
-            hint="files that git ignores were part of the image, and are not recorded",
+            hint="'runproj run' builds an image of what is here",
         )

@@ -6,6 +6,7 @@ import json
 import os
 
 from runner.documents.image_reference import parsed
+from runner.environments.docker.context import Recipe
 from runner.environments.docker.recipes import repository, suspicious
 from runner.errors import EnvError
 from runner.model.value import fields
@@ -64,6 +65,13 @@ def read_plan(home: str, address: Digest) -> Plan:
     except (OSError, ValueError):
         raise EnvError("nothing says how to build this image: it was not locked here") from None
     return found
+
+
+def recipe_from(plan: Plan) -> Recipe:
+    """Return the recipe of a plan."""
+    written = plan["recipe"]
+    listed = written["listed"]
+    return Recipe(**{**written, "listed": None if listed is None else tuple(listed)})
 
 
 def _path(home: str, address: str) -> str:

@@ -27,14 +27,15 @@ def recipe_of(request: LockRequest, spec: DockerSpec) -> Recipe | None:
         SpecError: The Dockerfile cannot be read.
     """
     if spec.is_built:
-        return _own(request.project, spec)
+        return _own(request, spec)
     if request.build_image and spec.image:
-        return _around(request.project, spec, spec.image)
+        return _around(request, spec, spec.image)
     return None
 
 
-def _own(project: str, spec: DockerSpec) -> Recipe:
+def _own(request: LockRequest, spec: DockerSpec) -> Recipe:
     """Return the project's own Dockerfile with the folder that it sees."""
+    project = request.project
     shown = spec.dockerfile or os.path.join(spec.context or "", "Dockerfile")
     root = os.path.normpath(os.path.join(project, spec.context or ""))
     place = os.path.normpath(os.path.join(project, shown))
@@ -56,22 +57,32 @@ def _own(project: str, spec: DockerSpec) -> Recipe:
         arguments=spec.args,
         target=spec.target,
         platform=spec.platform,
+        listed=_below(spec.context, request.files),
     )
 
 
-def _around(project: str, spec: DockerSpec, image: str) -> Recipe:
+def _below(context: str | None, files: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return those of the project's files that lie in the context, relative to it."""
+    folder = os.path.normpath(context or os.curdir)
+    if files is None or folder == os.curdir:
+        return files
+    start = os.path.join(folder, "")
+    return tuple(path.removeprefix(start) for path in files if path.startswith(start))
+
+
+def _around(request: LockRequest, spec: DockerSpec, image: str) -> Recipe:
     """Return MLflow's Dockerfile: the whole project on top of the image.
 
     Source: ``build_docker_image`` in ``mlflow/projects/docker.py``.
     """
     return Recipe(
-        root=project,
+        root=request.project,
         dockerfile=f"FROM {image}\nCOPY {CONTENTS}/ {CODE}\nWORKDIR {CODE}\n",
         shown="",
         folder=CONTENTS,
         arguments={},
         platform=spec.platform,
-        keeps_secrets=False,
+        listed=request.files,
     )
 
 

@@ -60,9 +60,7 @@ def read_back(python: str, uri: str, run_id: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(
-    ("store", "network"), [("sqlite", "default"), ("files", "default"), ("sqlite", "host")]
-)
+@pytest.mark.parametrize(("store", "network"), [("sqlite", "default"), ("files", "host")])
 def test_local_stores(
     training: DockerProject, mlflow_python: Callable[[str], str], store: str, network: str
 ) -> None:
@@ -72,7 +70,7 @@ def test_local_stores(
     done = training.run("--allow-host-access", "--tracking-uri", uri[store], *flags)
 
     assert done.exit_code == 0, done.stderr
-    reader = mlflow_python("3.1.4")
+    reader = mlflow_python("3.1.4" if store == "sqlite" else "3.1.4-skinny")
     assert read_back(reader, uri[store], done.record["run_id"]) == LOGGED
 
 
@@ -100,8 +98,9 @@ def test_the_relay_is_for_this_container_only(training: DockerProject) -> None:
     process = training.start()
     try:
         until("the container has knocked", (training.folder / "out" / "ready").exists)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with pytest.raises((urllib.error.URLError, ConnectionError)):
-            urllib.request.urlopen(f"{training.first_line}/health", timeout=60)  # noqa: S310
+            direct.open(f"{training.first_line}/health", timeout=60)
     finally:
         (training.folder / "out" / "done").touch()
     assert training.ended(process)[0] == 0

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
     root = tmp_path / "context"
-    for name in ("train.py", "data/rows.csv", ".env", "mlruns/0/meta.yaml", "mlflow.db", "a.log"):
+    for name in ("train.py", "data/rows.csv", ".env", "mlruns/0/meta.yaml", "mlflow.db", "a.log",
+                 "image-lock.json", "Dockerfile"):  # fmt: skip
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "link").symlink_to("train.py")
@@ -31,16 +32,18 @@ def names(recipe: Recipe) -> list[str]:
     return sorted(path for path, _ in files(recipe))
 
 
-def test_what_tools_make_is_left_out(recipe: Recipe) -> None:
-    assert names(recipe) == [".env", "a.log", "data/rows.csv", "link", "train.py"]
-    assert ".env" not in names(changed(recipe, keeps_secrets=False))
+def test_without_a_list_all_is_sent_that_is_part_of_a_project(recipe: Recipe) -> None:
+    assert names(recipe) == ["Dockerfile", "a.log", "data/rows.csv", "link", "train.py"]
+
+
+def test_what_is_listed_is_sent(recipe: Recipe) -> None:
+    listed = ("train.py", "link", "image-lock.json", "gone")
+    assert names(changed(recipe, listed=listed)) == ["Dockerfile", "link", "train.py"]
 
 
 def test_dockerignore_is_heeded(recipe: Recipe) -> None:
     with open(os.path.join(recipe.root, ".dockerignore"), "w") as file:
-        file.write("# comment\n*.log\ndata\n!data/rows.csv\n.env\nDockerfile\n")
-    with open(os.path.join(recipe.root, "Dockerfile"), "w") as file:
-        file.write("FROM x\n")
+        file.write("# comment\n*.log\ndata\n!data/rows.csv\nDockerfile\n")
     assert names(recipe) == [".dockerignore", "Dockerfile", "data/rows.csv", "link", "train.py"]
 
 

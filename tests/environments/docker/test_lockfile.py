@@ -14,6 +14,7 @@ from runner.environments.docker.lockfile import (
     read_lock,
     written,
 )
+from runner.environments.mixing import Mixer
 from runner.errors import EnvError
 from runner.model.value import Digest, changed
 from runner.schema import validator
@@ -60,3 +61,8 @@ def test_differences_are_told_by_image() -> None:
     assert changes(PULLED, moved) == ("~ python:3.12 aaaaaaaaaaaa -> bbbbbbbbbbbb",)
     assert changes(PULLED, renamed) == ("- python:3.12", "+ python:3.13 aaaaaaaaaaaa")
     assert changes(BUILT, PULLED) == ()
+
+
+def test_images_are_not_mixed() -> None:
+    with pytest.raises(EnvError, match="exchanged one by one"):
+        Mixer().differing(written(PULLED), written(BUILT))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Registry, have_registry
+from containers import Registry, have_registry, said
 
 from runner.environments.docker.project_lock import ImageDrawing
 from runner.errors import EnvError
@@ -74,7 +74,7 @@ def test_a_pushed_image_is_named_by_its_digest(
     assert lock.image == digest
     assert lock.published == (digest,)
     assert yard.build(DockerSpec(image=name)).image == digest
-    assert engine.containers.run(lock.image, ["echo", "hi"], remove=True) == b"hi\n"
+    assert said(lock.image, "echo", "hi") == "hi\n"
 
 
 def test_a_missing_image_is_pulled_by_tag_or_digest_and_said(

@@ -8,7 +8,7 @@ from runner.app import utc_now
 from runner.cli import run_views
 from runner.cli.columns import Setting, columns
 from runner.cli.live import watch
-from runner.cli.selection import FILTERS, opened, selected, selection_options, store_option
+from runner.cli.selection import FILTERS, counted, opened, selected, selection_options, store_option
 from runner.cli.table import lines
 from runner.errors import UsageError
 
@@ -119,7 +119,7 @@ def _table(
         styled=console.styled,
     )
     first = "first" if options.order_by else "newest"
-    more = f"the {first} {len(runs)} runs; --all shows all" if is_more else ""
+    more = f"the {first} {counted(len(runs))}; --all shows all" if is_more else ""
     return [*table], more
 
 

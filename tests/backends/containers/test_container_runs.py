@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.backends.containers.conftest import containers_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import docker
     from docker_projects import DockerProject
 
 pytestmark = pytest.mark.slow
@@ -67,6 +70,19 @@ def test_a_mounted_project_cannot_be_written_to(project: DockerProject) -> None:
     assert (project.folder / "data.txt").read_text() == "from the project\n"
 
 
+def test_a_read_only_container(project: DockerProject) -> None:
+    (project.folder / "data.txt").write_text("from the project\n")
+
+    done = project.go(
+        "cat data.txt; echo {pw}; touch /x /tmp/y 2>/dev/null; ls /x /tmp/y 2>/dev/null",
+        *("-A", "read-only", "-A", "tmpfs=/tmp", "-A", "cap-drop=ALL", "-P", "pw=hush"),
+        code="mount",
+        parameters={"pw": {"type": "string", "secret": True}},
+    )
+
+    assert done.stdout.split() == ["from", "the", "project", "hush", "/tmp/y"]
+
+
 def test_code_in_the_image(project: DockerProject) -> None:
     done = project.go("test -e MLproject || echo not here", code="image")
 
@@ -97,6 +113,12 @@ def test_output_keeps_its_streams_and_its_bytes(project: DockerProject) -> None:
 
     assert done.stdout == "a\0bä"
     assert "err\n" in done.stderr
+
+
+def test_a_terminal_of_its_own(project: DockerProject) -> None:
+    done = project.go("test -t 1 && echo a terminal; exit 4", "-A", "t")
+
+    assert (done.exit_code, done.stdout) == (4, "a terminal\n")
 
 
 def test_volumes_belong_to_the_caller(project: DockerProject) -> None:
@@ -219,6 +241,29 @@ def test_a_long_script_and_a_secret(project: DockerProject, python_image: str) -
     assert done.stdout == "200000 s3cr3t 'x'\n", done.stderr
     (log,) = project.caller.glob("mlruns/0/*/artifacts/runproj/stdout.log")
     assert log.read_text() == "200000 ***\n"
+
+
+def test_nothing_confidential_can_be_inspected(
+    project: DockerProject, engine: docker.DockerClient, home: Path
+) -> None:
+    project.environ["TOKEN"] = "the-token-of-the-caller"
+    project.write(
+        "echo $TOKEN {pw}; until test -e /out/seen; do sleep 0.1; done; ls -A /mlflow",
+        environment=["TOKEN"],
+        volumes=["./out:/out"],
+        parameters={"pw": {"type": "string", "secret": True}},
+    )
+    process = project.start("-P", "pw=the-secret-parameter")
+    (identity,) = containers_of(engine, home)
+    shown = str(engine.api.inspect_container(identity)) + str(engine.api.top(identity))
+    (project.folder / "out" / "seen").touch()
+    code, rest = project.ended(process)
+
+    assert project.first_line == "the-token-of-the-caller the-secret-parameter"
+    assert (code, rest) == (0, "projects\n")
+    assert "the-token" not in shown
+    assert "the-secret" not in shown
+    assert "/r/" not in shown  # the endpoint's address
 
 
 def test_a_project_changes_nothing_of_modes(project: DockerProject) -> None:
