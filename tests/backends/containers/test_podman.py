@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import unavailable
+from containers import alone, unavailable
 from docker_projects import until
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class Podman:
 
 @pytest.fixture(scope="module")
 def podman(engine: docker.DockerClient, sh_image: str) -> Iterator[Podman]:
+    """Start a service; one at a time on a machine, for all of them make the same bridge."""
+    with alone("podman"):
+        yield from serving(engine, sh_image)
+
+
+def serving(engine: docker.DockerClient, sh_image: str) -> Iterator[Podman]:
     if shutil.which("podman") is None or shutil.which("catatonit") is None:
         unavailable("podman and catatonit are not installed")
     if os.getuid() != 0:
