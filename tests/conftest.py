@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from containers import bare_image, engine, python_image, registry, sh_image
+from hypothesis import settings
 
 from tests.mlflow_clients import mlflow_python
 
@@ -17,6 +18,9 @@ __all__ = ["bare_image", "engine", "mlflow_python", "python_image", "registry", 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+settings.register_profile("no clocks", deadline=None)
+settings.load_profile("no clocks")
 
 ROOT = Path(__file__).parents[1]
 FOREIGN = ("MLFLOW_", "RUNPROJ_", "PYTHON", "CONDA_", "GIT_", "VIRTUAL_ENV", "COLUMNS", "NO_COLOR")

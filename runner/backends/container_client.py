@@ -18,7 +18,7 @@ import time
 
 from runner.backends.container_files import Packing, shell_words
 from runner.backends.container_options import creation
-from runner.backends.containers import RESULT
+from runner.backends.container_result import RESULT
 from runner.backends.relay import Relay, loopback_ports
 from runner.errors import RunprojError
 from runner.system.engine_calls import PATIENCE, Engine

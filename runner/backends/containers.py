@@ -13,6 +13,7 @@ import signal
 import sys
 
 from runner.backends import supervise
+from runner.backends.container_result import RESULT
 from runner.backends.local import (
     CONTAINER_ORDER,
     GRACE,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
     from runner.model.run import Job, Outcome, RunStatus
 
-RESULT = "container.json"
-"""In the folder of a job: what its client tells of the container."""
 PATIENCE = 5.0
 """Seconds for the client to end a container before it is ended itself."""
 LABEL_RUN, LABEL_HOST, LABEL_JOB = "runproj.run_id", "runproj.host", "runproj.job"

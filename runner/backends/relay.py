@@ -9,11 +9,10 @@ under the name ``host.docker.internal``.
 from __future__ import annotations
 
 import re
-import selectors
+import select
 import socket
 import sys
 import threading
-from urllib.parse import quote
 
 from runner.errors import BackendError
 from runner.system.engine_calls import EngineRefusal
@@ -46,7 +45,7 @@ def gateway(engine: Engine, network: str | None) -> str:
     name = network if network not in {None, "default"} else "bridge"
     for one in (name, "podman") if name == "bridge" else (name,):
         try:
-            settings = engine.ask("GET", f"/networks/{quote(str(one), safe='')}")
+            settings = engine.ask("GET", f"/networks/{_quoted(str(one))}")
         except EngineRefusal:
             continue
         for subnet in (settings.get("IPAM") or {}).get("Config") or ():
@@ -56,6 +55,14 @@ def gateway(engine: Engine, network: str | None) -> str:
         f"a container on the network {name!r} cannot reach the tracking server of this machine",
         hint="use the default network, or -A network=host",
     )
+
+
+def _quoted(name: str) -> str:
+    if name.replace("-", "").replace("_", "").isalnum():
+        return name
+    from urllib.parse import quote
+
+    return quote(name, safe="")
 
 
 def _gateway_of(subnet: Mapping[str, str]) -> str | None:
@@ -151,22 +158,31 @@ class Relay:
 
     def _serve(self, addresses: Callable[[], set[str]]) -> None:
         known: set[str] = set()
-        with selectors.DefaultSelector() as selector:
-            for listener in self._listeners:
-                selector.register(listener, selectors.EVENT_READ)
-            while not self._closed.is_set():
-                for key, _ in selector.select(timeout=1.0):
-                    try:
-                        guest, (address, _port) = key.fileobj.accept()  # type: ignore[union-attr]
-                    except OSError:
-                        continue  # closed, or it has given up
-                    if address not in known:
-                        known |= addresses()
-                    if address in known:
-                        target = self._targets[key.fileobj]  # type: ignore[index]
-                        threading.Thread(target=_connect, args=(guest, target), daemon=True).start()
-                    else:
-                        guest.close()
+        poller = select.poll()
+        listeners = {listener.fileno(): listener for listener in self._listeners}
+        for descriptor in listeners:
+            poller.register(descriptor, select.POLLIN)
+        while not self._closed.is_set():
+            for descriptor, _ in poller.poll(1000):
+                listener = listeners[descriptor]
+                try:
+                    guest, (address, _port) = listener.accept()
+                except OSError:
+                    continue  # closed, or the guest has given up
+                if address not in known:
+                    known |= _asked(addresses)
+                if address in known:
+                    target = self._targets[listener]
+                    threading.Thread(target=_connect, args=(guest, target), daemon=True).start()
+                else:
+                    guest.close()
+
+
+def _asked(addresses: Callable[[], set[str]]) -> set[str]:
+    try:
+        return addresses()
+    except BackendError:  # the engine is out of reach for now: the guest may try again
+        return set()
 
 
 def _listener(host: str) -> socket.socket:

@@ -4,6 +4,8 @@
     the run as the store knows it, with the whole history of its metrics;
 ``artifacts/``
     its files, the record and the lock among them;
+``models/<id>/``
+    the files of the models that it logged (MLflow 3);
 ``source.tar.gz``
     the project's files as they ran;
 ``inputs/<digest>/``
@@ -25,10 +27,11 @@ from runner.codec import document, pretty
 from runner.errors import RunprojError, StoreError
 from runner.model.event import Warned
 from runner.model.spec import Problem
-from runner.model.tracking import Metric, TrackedRun
+from runner.model.tracking import LoggedModel, Metric, TrackedRun
 from runner.model.value import RunId, Value, changed
 from runner.pipeline.crate import METADATA, Packed, crate, listed
 from runner.pipeline.draft import release
+from runner.pipeline.produced import models_of
 from runner.pipeline.record import FOLDER
 from runner.pipeline.recorded import RecordedRun, recorded_run, source_of
 from runner.system.files import Lock, cache_directory, file_digest, set_aside, write_whole
@@ -39,7 +42,7 @@ from runner.system.trees import left_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from runner.ports import Services, TrackingStore
+    from runner.ports import Artifacts, Services, TrackingStore
     from runner.system.signing import Signer
 
 BUNDLE_VERSION = 1
@@ -128,7 +131,19 @@ def _run_document(recorded: RecordedRun) -> dict[str, Any]:
     }
     described = document(changed(run, metrics={}, artifact_uri=""))
     assert isinstance(described, dict)  # noqa: S101 - a Value is always written as an object
-    return {"version": BUNDLE_VERSION, **described, "metrics": histories}
+    models = [
+        {
+            "model_id": model.model_id,
+            "name": model.name,
+            "status": model.status,
+            "model_type": model.model_type,
+            "created": model.created,
+            "params": dict(model.params),
+            "tags": dict(model.tags),
+        }
+        for _, model in models_of(store, run)
+    ]
+    return {"version": BUNDLE_VERSION, **described, "metrics": histories, "models": models}
 
 
 def _source(recorded: RecordedRun, services: Services) -> bytes:
@@ -190,6 +205,12 @@ def _add_artifacts(recorded: RecordedRun, writer: _Writer) -> None:
         role = "record" if item.path.startswith(f"{FOLDER}/") else "result"
         with artifacts.open(item.path) as file:
             writer.add(f"artifacts/{item.path}", file.read(), role)
+    models = recorded.store.model_store
+    for _, model in models_of(recorded.store, recorded.run) if models else ():
+        files = models.model_artifacts(model) if models else artifacts
+        for item in sorted(files.list(), key=lambda a: a.path):
+            with files.open(item.path) as file:
+                writer.add(f"models/{model.model_id}/{item.path}", file.read(), "result")
 
 
 # --- reading
@@ -305,8 +326,12 @@ def _unpacked(archive: zipfile.ZipFile, place: str, home: str, store: TrackingSt
     run = store.create_run(_tracked(described, run_id))
     store.log(run_id, metrics=[*_metrics(described["metrics"])])
     artifacts = store.artifacts(run)
+    models = {str(m["model_id"]): _model(store, run_id, m) for m in described.get("models", [])}
     for name in archive.namelist():
         kind, _, rest = name.partition("/")
+        owner, _, inside = rest.partition("/")
+        if kind == "models" and owner in models and inside:
+            models[owner].put(inside, archive.read(name))
         if kind == "artifacts" and rest:
             artifacts.put(rest, archive.read(name))
         elif kind == "inputs" and rest:
@@ -328,6 +353,19 @@ def _tracked(described: dict[str, Any], run_id: RunId) -> TrackedRun:
         params=described["params"],
         tags=described["tags"],
     )
+
+
+def _model(store: TrackingStore, run_id: RunId, described: dict[str, Any]) -> Artifacts:
+    """Add a logged model; return where its files go."""
+    models = store.model_store
+    if models is None:
+        raise ValueError("the store has no place for models")
+    made = models.create_model(
+        LoggedModel(
+            experiment_id="0", source_run_id=run_id, updated=described["created"], **described
+        )
+    )
+    return models.model_artifacts(made)
 
 
 def _metrics(histories: dict[str, list[list[Any]]]) -> Iterator[Metric]:

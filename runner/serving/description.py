@@ -134,7 +134,7 @@ LISTS: Final[dict[str, str]] = {
     "inputs": "dataset:dataset! tags:pairs",
     "models": "model_id! step:int",
     "measured": "dataset_name! dataset_digest",
-    "orders": "field_name! ascending:flag",
+    "orders": "field_name! ascending:flag dataset_name dataset_digest",
     "dataset": "name! digest! source_type! source! schema profile",
 }
 """What the objects of lists hold. ``dataset`` is a single object."""

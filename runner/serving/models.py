@@ -17,7 +17,7 @@ from runner.serving.runs import now
 from runner.serving.search import page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Sequence
     from typing import Final
 
     from runner.codec import JSON
@@ -183,10 +183,18 @@ def delete(service: Service, given: Arguments) -> JSON:
 def search(service: Service, given: Arguments) -> JSON:
     """``POST logged-models/search``: newest first unless another order is asked for."""
     models = service.models.models(given.texts("experiment_ids"))
-    if wanted := given.objects("datasets"):
-        models = tuple(_measured_on(models, wanted))
-    order = [_order(item) for item in given.objects("order_by")]
-    found = searched(models, MODEL, filter_text=given.text("filter", default=""), order=order)
+    measured = given.objects("datasets")
+    shown = [_measured_on(model, measured) for model in models] if measured else models
+    kept = searched(
+        [model for model in shown if model.metrics or not measured],
+        MODEL,
+        filter_text=given.text("filter", default=""),
+        order=(),
+    )
+    ids = {model.model_id for model in kept}
+    found: Sequence[LoggedModel] = [model for model in models if model.model_id in ids]
+    for item in reversed(given.objects("order_by")):
+        found = _ordered(found, item)
     page, following = page_of(found, given)
     answer: dict[str, JSON] = {"models": [model_json(service, model) for model in page]}
     if following:
@@ -194,24 +202,27 @@ def search(service: Service, given: Arguments) -> JSON:
     return answer
 
 
-def _measured_on(
-    models: Iterable[LoggedModel], wanted: tuple[Arguments, ...]
-) -> Iterator[LoggedModel]:
-    """Return the models that were measured on some datasets, with those metrics only."""
-    names = {(d.text("dataset_name"), d.text("dataset_digest", default="")) for d in wanted}
-    for model in models:
-        metrics = tuple(
-            m
-            for m in model.metrics
-            if {(m.dataset_name, ""), (m.dataset_name, m.dataset_digest)} & names
-        )
-        if metrics:
-            yield changed(model, metrics=metrics)
+def _measured_on(model: LoggedModel, datasets: tuple[Arguments, ...]) -> LoggedModel:
+    """Return a model with those metrics only that were measured on some datasets."""
+    names = {(d.text("dataset_name"), d.text("dataset_digest", default="")) for d in datasets}
+    metrics = tuple(
+        m
+        for m in model.metrics
+        if {(m.dataset_name, ""), (m.dataset_name, m.dataset_digest)} & names
+    )
+    return changed(model, metrics=metrics)
 
 
-def _order(item: Arguments) -> str:
+def _ordered(models: Sequence[LoggedModel], item: Arguments) -> Sequence[LoggedModel]:
+    """Sort by one field, stably; a metric may be that of one dataset."""
     ascending = not item.has("ascending") or item.flag("ascending")
-    return f"{item.text('field_name')} {'ASC' if ascending else 'DESC'}"
+    clause = f"{item.text('field_name')} {'ASC' if ascending else 'DESC'}"
+    views = list(models)
+    if item.has("dataset_name"):
+        views = [_measured_on(model, (item,)) for model in models]
+    by_id = {model.model_id: model for model in models}
+    found = searched(views, MODEL, filter_text="", order=[clause])
+    return [by_id[model.model_id] for model in found]
 
 
 def list_artifacts(service: Service, given: Arguments) -> JSON:

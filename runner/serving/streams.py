@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Stream: TypeAlias = Callable[[Service, Request], Response]
 
+DECLINED: Final = "Multipart upload is not supported for the current artifact repository"
+"""How MLflow's clients know that they shall send one piece: they compare the words."""
 MOST_UPLOADED: Final = 10 << 20
 """The longest file that ``upload-artifact`` takes, as with MLflow; the proxy takes any."""
 
@@ -83,7 +85,7 @@ def multipart(_service: Service, _request: Request) -> Response:
 
     MLflow's own server answers so, too, where artifacts lie in a folder.
     """
-    raise Refusal("artifacts are uploaded here in one piece, of any size", "NOT_IMPLEMENTED")
+    raise Refusal(f"{DECLINED}: send the file in one piece, of any size", "NOT_IMPLEMENTED")
 
 
 def described(service: Service, request: Request) -> Response:

@@ -188,7 +188,18 @@ def write(
     write_tags(connection, run_id, tags)
     if measured := [_numbers(m, run_id) for m in metrics]:
         connection.executemany(_INSERT_METRIC, measured)
-        connection.executemany(_UPSERT_LATEST, measured)
+        connection.executemany(_UPSERT_LATEST, _latest(measured))
+
+
+def _latest(measured: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    """Return the row of each key that the table of the latest would end up with."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for row in measured:
+        key, value, timestamp, step = row[:4]
+        other = found.get(key)
+        if other is None or (step, timestamp, value) > (other[3], other[2], other[1]):
+            found[key] = row
+    return found.values()
 
 
 def write_tags(connection: Connection, run_id: str, tags: Mapping[str, str]) -> None:

@@ -173,6 +173,18 @@ class SpoolingStore(RestStore):
                 return
         self.sheltered(run_id).log(run_id, metrics=metrics, params=params, tags=tags)
 
+    def history(self, run_id: RunId, key: str) -> tuple[Metric, ...]:
+        """Return what is known of a metric: on the server, or in the spool where that has failed.
+
+        What both have is delivered once, so that a history of half may be completed.
+        """
+        if self._is_reachable(run_id):
+            try:
+                return super().history(run_id, key)
+            except StoreUnavailableError as error:
+                self._fall(error)
+        return self.sheltered(run_id).history(run_id, key)
+
     def artifacts(self, run: TrackedRun) -> Artifacts:
         """Return the run's files."""
         store = self.shelter_of(run.run_id)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         def recv(self, count: int, /) -> bytes:
             """Return some bytes, nothing at the end."""
 
+        def close(self) -> None:
+            """Let go of the connection."""
+
 
 PATIENCE = 60.0
 """Seconds that the engine may take, where its answer does not wait for a container."""
@@ -205,6 +208,10 @@ class SdkStream:
         found: bytes = self._answer.raw.read1(count)
         return found
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
+
 
 class Remainder:
     """A connection some of whose bytes have been read already."""
@@ -218,6 +225,10 @@ class Remainder:
             found, self._start = self._start[:count], self._start[count:]
             return found
         return self._connection.recv(count)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
 
 
 def _head(method: str, target: str, length: int, kind: str = "application/json") -> bytes:

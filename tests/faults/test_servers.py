@@ -358,6 +358,29 @@ def test_a_spooled_run_whose_runproj_was_killed_is_closed_and_delivered(
     assert scene.output(run) == b"trained 0.5\n"
 
 
+@pytest.mark.parametrize("when", ["always", "get-history"])
+def test_samples_of_the_machine_come_once_whatever_fails(
+    scene: Scene, home: Path, when: str
+) -> None:
+    def fail(_method: str, path: str) -> str:
+        return "drop" if when == "always" or when in path else ""
+
+    scene.server.fault = fail
+    samples = "$RUNPROJ_HOME/jobs/$RUNPROJ_RUN_ID/system.metrics"
+    scene.commands(f"until [ -s {samples} ]; do sleep 0.05; done; sleep 0.5")
+    done = scene.run(RUNPROJ_SYSTEM_METRICS="0.2")
+    assert done.returncode == 0, done.stderr
+    assert len(waiting(home)) == 1
+    scene.server.fault = lambda _method, _path: ""
+    (delivery,) = scene.sync()
+    assert delivery["state"] == "delivered", delivery
+    (run,) = scene.runs()
+    scene.complete(run)
+    history = scene.server.store.history(run.run_id, "system/disk_usage_percentage")
+    assert [m.step for m in history] == [*range(len(history))]
+    assert history
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 90
     while not condition():

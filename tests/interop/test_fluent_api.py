@@ -18,13 +18,20 @@ from tests.interop.test_clients_on_endpoint import new_run, new_store, surroundi
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 HERE = Path(__file__).parent
+CHOSEN = {
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    # clients that would upload in parts are told to send one piece, and do
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+    "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "1000",
+}
 VERSIONS = ("1.30.1", "2.9.2", "2.22.5", "3.17.2")
 
 
 def asked(python: str, script: str, uri: str, folder: Path) -> dict[str, Any]:
     found = subprocess.run(
         [python, str(HERE / script), uri],
-        env=surroundings(MLFLOW_ALLOW_FILE_STORE="true", MLFLOW_HTTP_REQUEST_MAX_RETRIES="2"),
+        env=surroundings(**CHOSEN),
         cwd=folder,
         capture_output=True,
         text=True,

@@ -123,7 +123,7 @@ def test_a_fuzzer_that_reads_it_finds_no_crash(
                 "--checks",
                 "not_a_server_error,content_type_conformance,response_schema_conformance",
             ),
-            *("--max-examples", "8", "--seed", "7", "--no-color", "--workers", "2"),
+            *("--max-examples", "5", "--seed", "7", "--no-color", "--workers", "2"),
             "--generation-database=none",
         ],
         cwd=tmp_path_factory.mktemp("fuzzer"),

@@ -208,3 +208,40 @@ def test_a_database_of_mlflow_2_says_that_it_has_no_logged_models(
     outputs = client.refused("POST", "runs/outputs", run_id=run.run_id, models=[{"model_id": "m"}])
     assert outputs == (400, "INVALID_PARAMETER_VALUE")
     assert client.get("runs/get", run_id=run.run_id)["run"]["outputs"]["model_outputs"] == []
+
+
+def test_models_by_the_datasets_that_they_were_measured_on(client: Client, run: TrackedRun) -> None:
+    ids = {}
+    for name, on_first, on_second in (("a", 1, 9), ("b", 2, 8), ("c", None, 7), ("d", None, None)):
+        made = client.post("logged-models", experiment_id="0", name=name)["model"]["info"]
+        ids[name] = made["model_id"]
+        for dataset, value in (("wine", on_first), ("beer", on_second)):
+            if value is not None:
+                client.post(
+                    "runs/log-metric",
+                    run_id=run.run_id,
+                    key="loss",
+                    value=value,
+                    timestamp=value,
+                    model_id=ids[name],
+                    dataset_name=dataset,
+                    dataset_digest="x",
+                )
+
+    def names(**given: object) -> list[str]:
+        found = client.post("logged-models/search", experiment_ids=["0"], **given)["models"]
+        return [model["info"]["name"] for model in found]
+
+    wine = [{"dataset_name": "wine"}]
+    by_name = [{"field_name": "name", "ascending": True}]
+    assert names(order_by=by_name) == ["a", "b", "c", "d"]
+    assert names(datasets=wine, order_by=by_name) == ["a", "b"]
+    assert names(datasets=[{"dataset_name": "wine", "dataset_digest": "y"}]) == []
+    assert names(datasets=wine, filter="metrics.loss > 1") == ["b"]
+    on_wine = {"field_name": "metrics.loss", "dataset_name": "wine", "dataset_digest": "x"}
+    order = [{**on_wine, "ascending": False}, *by_name]
+    assert names(order_by=order) == ["b", "a", "c", "d"]
+    on_beer = {"field_name": "metrics.loss", "dataset_name": "beer"}
+    assert names(order_by=[on_beer, *by_name]) == ["c", "b", "a", "d"]
+    found = client.post("logged-models/search", experiment_ids=["0"], datasets=wine)["models"]
+    assert {len(model["data"]["metrics"]) for model in found} == {2}

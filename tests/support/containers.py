@@ -48,7 +48,7 @@ def unavailable(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """Return a client of the engine that the usual variables and contexts lead to."""
+    """Return a client of the engine that ``DOCKER_HOST`` names, else of the usual socket."""
     import docker
 
     try:
@@ -122,6 +122,18 @@ def python_image(engine: docker.DockerClient) -> str:
     tag = f"{PREFIX}/python:2-{status.st_size:x}-{status.st_mtime_ns:x}"
     variables = {"LANG": "C.UTF-8", "LD_LIBRARY_PATH": python_search_path()}
     return made(engine, tag, fill, variables=variables)
+
+
+def said(image: str, *argv: str) -> str:
+    """Return what a command prints in a container of an image.
+
+    By the ``docker`` program, which listens before it starts: the logs of a container that has
+    ended may be short of their last words on a busy machine.
+    """
+    command = ["docker", "run", "--rm", image, *argv]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Registry:

@@ -89,7 +89,7 @@ def install(
     if program is None:
         raise missing(tool)
     variables = {k: v for k, v in environ.items() if k not in VARIABLES}
-    variables |= {"CONDA_ALWAYS_COPY": "false", "MAMBA_NO_BANNER": "1", "CONDA_JSON": "false"}
+    variables |= {"MAMBA_NO_BANNER": "1", "CONDA_JSON": "false"}
     scratch = cache_directory(home, "scratch")
     with (
         Lock(os.path.join(cache_directory(home, "conda"), "external.lock")) as alone,

@@ -129,7 +129,7 @@ class DockerBuilder:
                 built = images.look(lock.reference) or self._built(lock, images)
                 identifier = built.identifier
                 image = str(identifier)
-            shell = self._shell(identifier, images)
+            shell = self._shell(identifier)
         finally:
             images.close()
         path = description_path(self._home, identifier)
@@ -145,7 +145,7 @@ class DockerBuilder:
 
         return built(lock, images, home=self._home, environ=self._environ, reporter=self._reporter)
 
-    def _shell(self, identifier: Digest, images: Images) -> str:
+    def _shell(self, identifier: Digest) -> str:
         """Return the best shell of an image; what else is inside is written down with it."""
         path = note_path(self._home, identifier)
         try:
@@ -157,7 +157,7 @@ class DockerBuilder:
             pass
         from runner.environments.docker.contents import Contents
 
-        seen = Contents(images, environ=self._environ, reporter=self._reporter)
+        seen = Contents(environ=self._environ, reporter=self._reporter)
         shell, python = seen.of(identifier)
         cache_directory(self._home, "images", os.path.basename(_folder(self._home, identifier)))
         if python is not None:

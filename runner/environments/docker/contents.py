@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import time
+from threading import Timer
 from typing import TYPE_CHECKING
 
+from runner.errors import RunprojError
 from runner.model.event import Step, StepDone
-from runner.system.engine import address, translated
+from runner.system.engine_calls import Engine, EngineRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from docker import DockerClient
-    from docker.models.containers import Container
-
-    from runner.environments.docker.images import Images
     from runner.ports import Reporter
+    from runner.system.engine_calls import Bytes
 
 LABEL = "runproj.probe"
-SECONDS = 60
-NOT_STARTED = frozenset({126, 127})
+SECONDS = 60.0
+"""For a look into an image; what is not known by then stays unknown."""
+NO_PROGRAM = ("executable file", "no such file", "not found", "permission denied")
+"""What engines say when an image does not have the program that was to be started."""
+FRAME = 8
+"""Bytes before each piece of output: which stream it is of, three zeros, and how long it is."""
+STDOUT = 1
 SHELLS = """\
 if command -v bash >/dev/null 2>&1; then echo bash; else echo sh; fi
 for python in python python3; do
@@ -71,10 +76,8 @@ print(json.dumps({
 class Contents:
     """Looks into images; the containers have no network, and are gone afterwards."""
 
-    def __init__(
-        self, images: Images, *, environ: Mapping[str, str], reporter: Reporter | None = None
-    ) -> None:
-        self._images, self._environ, self._reporter = images, environ, reporter
+    def __init__(self, *, environ: Mapping[str, str], reporter: Reporter | None = None) -> None:
+        self._environ, self._reporter = environ, reporter
 
     def of(self, identifier: str) -> tuple[str, dict[str, Any] | None]:
         """Return the best shell of an image (``""``: none) and what its Python says, if any.
@@ -82,21 +85,19 @@ class Contents:
         Raises:
             BackendError: The engine cannot be asked.
         """
-        import time
-
-        began = time.monotonic()
-        self._tell(Step(verb="looking into", subject=identifier.removeprefix("sha256:")[:12]))
-        with translated(address(self._environ)):
-            said = _said(self._images.client, identifier, ["sh", "-c", SHELLS, OBSERVE])
-            if said is None:
-                seen = _said(self._images.client, identifier, ["python3", "-c", OBSERVE])
-                shell, text = "", seen or ""
-            else:
-                shell, _, text = said.partition("\n")
+        began, subject = time.monotonic(), identifier.removeprefix("sha256:")[:12]
+        self._tell(Step(verb="looking into", subject=subject))
+        engine = Engine(self._environ)
+        try:
+            said = printed(engine, identifier, ["sh", "-c", SHELLS, OBSERVE])
+            shell, _, text = said.partition("\n")
+            if shell not in {"bash", "sh"}:
+                shell, text = "", printed(engine, identifier, ["python3", "-c", OBSERVE])
+        finally:
+            engine.close()
         seconds = time.monotonic() - began
-        subject = identifier.removeprefix("sha256:")[:12]
         self._tell(StepDone(verb="looking into", subject=subject, seconds=seconds))
-        return shell if shell in {"bash", "sh"} else "", _python(text)
+        return shell, _python(text)
 
     def _tell(self, event: Step | StepDone) -> None:
         if self._reporter:
@@ -111,36 +112,71 @@ def _python(text: str) -> dict[str, Any] | None:
         return None
 
 
-def _said(client: DockerClient, identifier: str, argv: list[str]) -> str | None:
-    """Return what a program prints in a container of the image; None when it cannot be started."""
-    from docker.errors import APIError
+def printed(engine: Engine, identifier: str, argv: list[str]) -> str:
+    """Return what a program prints in a container of the image; nothing when it has none such.
 
-    container = client.containers.create(
-        identifier,
-        entrypoint=argv,
-        command=[],
-        network_mode="none",
-        labels={LABEL: "1"},
-        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+    Raises:
+        BackendError: The engine cannot be asked, or starts no containers.
+    """
+    made = engine.ask(
+        "POST",
+        "/containers/create",
+        {
+            "Image": identifier,
+            "Entrypoint": argv,
+            "Cmd": [],
+            "Env": ["PYTHONDONTWRITEBYTECODE=1"],
+            "Labels": {LABEL: "1"},
+            "HostConfig": {"NetworkMode": "none"},
+        },
     )
+    container = f"/containers/{made['Id']}"
     try:
+        stream = engine.stream(str(made["Id"]))
         try:
-            container.start()
-        except APIError:
-            return None
-        return _ended(container)
+            return _started(engine, container, stream).decode("utf-8", "replace")
+        finally:
+            stream.close()
     finally:
-        container.remove(force=True, v=True)
+        engine.ask("DELETE", f"{container}?force=1&v=1")
 
 
-def _ended(container: Container) -> str | None:
-    from requests import RequestException
-
+def _started(engine: Engine, container: str, stream: Bytes) -> bytes:
     try:
-        code = int(container.wait(timeout=SECONDS)["StatusCode"])
-    except RequestException:  # the SDK's only sign that the time is over
-        return ""
-    if code in NOT_STARTED:
-        return None
-    text: bytes = container.logs(stdout=True, stderr=False)
-    return text.decode("utf-8", "replace")
+        engine.ask("POST", f"{container}/start")
+    except EngineRefusal as error:
+        if any(words in error.message.lower() for words in NO_PROGRAM):
+            return b""
+        raise
+
+    def end() -> None:
+        try:
+            engine.ask("POST", f"{container}/kill")
+        except RunprojError:
+            return  # it has ended by itself meanwhile
+
+    limit = Timer(SECONDS, end)
+    limit.daemon = True
+    limit.start()
+    try:
+        return _output(stream)
+    finally:
+        limit.cancel()
+
+
+def _output(stream: Bytes) -> bytes:
+    """Return what comes on standard output, to its end."""
+    found = []
+    while len(frame := _exactly(stream, FRAME)) == FRAME:
+        piece = _exactly(stream, int.from_bytes(frame[4:], "big"))
+        if frame[0] == STDOUT:
+            found.append(piece)
+    return b"".join(found)
+
+
+def _exactly(stream: Bytes, count: int) -> bytes:
+    """Return so many bytes, fewer at the end."""
+    found = b""
+    while len(found) < count and (chunk := stream.recv(count - len(found))):
+        found += chunk
+    return found

@@ -55,13 +55,13 @@ def test_a_cancelled_command_is_told_and_says_goodbye(
 
 def test_the_whole_process_group_is_told(project: DockerProject) -> None:
     (project.folder / "child.sh").write_text(PATIENT)
-    project.write("sh child.sh && echo never")
+    project.write("trap : TERM; sh child.sh; echo the child ended with $?")
     process = project.start()
     process.send_signal(signal.SIGTERM)
 
     _, output = project.ended(process)
 
-    assert output == "told\n"
+    assert output == "told\nthe child ended with 3\n"
 
 
 def test_a_timeout_ends_what_does_not_listen(

@@ -66,8 +66,8 @@ def test_images_need_neither_python_nor_bash_nor_a_shell(
 
     assert (plain.shell, plain.description) == ("sh", None)
     assert (bare.shell, bare.description) == ("", None)
-    left = engine.containers.list(all=True, filters={"label": "runproj.probe"})
-    assert [c for c in left if c.attrs["Image"] in {plain.digest, bare.digest}] == []
+    left = engine.api.containers(all=True, filters={"label": "runproj.probe"})
+    assert [c for c in left if c["ImageID"] in {plain.digest, bare.digest}] == []
 
 
 def test_a_warm_run_asks_without_the_sdk(yard: Yard, sh_image: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Registry, have_registry
+from containers import PASSWORD, USER, Registry, have_registry, said
 
 from runner.environments.docker.project_lock import ImageDrawing
 from runner.errors import EnvError
@@ -74,7 +75,7 @@ def test_a_pushed_image_is_named_by_its_digest(
     assert lock.image == digest
     assert lock.published == (digest,)
     assert yard.build(DockerSpec(image=name)).image == digest
-    assert engine.containers.run(lock.image, ["echo", "hi"], remove=True) == b"hi\n"
+    assert said(lock.image, "echo", "hi") == "hi\n"
 
 
 def test_a_missing_image_is_pulled_by_tag_or_digest_and_said(
@@ -187,3 +188,35 @@ def test_a_registry_that_wants_a_login(
         yard.lock(DockerSpec(image=f"{protected.address}/secret/image:1"))
     assert "needs a login" in caught.value.message
     assert f"docker login {protected.address}" in (caught.value.hint or "")
+
+
+def test_a_login_of_docker_is_used_and_not_told(
+    yard: Yard,
+    protected: Registry,
+    sh_image: str,
+    engine: docker.DockerClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = f"{protected.address}/secret/image:1"
+    repository = name.removesuffix(":1")
+    engine.images.get(sh_image).tag(repository, "1")
+    login = {"username": USER, "password": PASSWORD}
+    for line in engine.images.push(repository, "1", stream=True, decode=True, auth_config=login):
+        assert "error" not in line, line
+    digest = next(
+        p for p in engine.images.get(name).attrs["RepoDigests"] if p.startswith(repository)
+    )
+    forget(engine, name, digest)
+    token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    document = {"auths": {protected.address: {"auth": token}}}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    try:
+        lock = yard.lock(DockerSpec(image=name))
+        assert lock.image == digest
+        told = f"{lock} {yard.listener.events} {Path(lock.document).read_text()}"
+        assert PASSWORD not in told
+        assert token not in told
+    finally:
+        forget(engine, name, digest)

@@ -8,6 +8,7 @@ import tempfile
 
 from runner.cli.run_views import NOTE
 from runner.cli.selection import RUN_HELP, opened, store_option
+from runner.cli.text import printable
 from runner.errors import RunprojError, UsageError
 from runner.pipeline.lookup import find_run
 from runner.settings import ENVIRON
@@ -43,7 +44,7 @@ def call(options: Namespace, console: Console) -> int:
             return 0
         if options.text is None and not options.edit:
             if old:
-                console.write(old if old.endswith("\n") else f"{old}\n")
+                _show(old, console)
             else:
                 console.tell(f"the run {run.run_id[:8]} has no note")
             return 0
@@ -53,6 +54,13 @@ def call(options: Namespace, console: Console) -> int:
         if new != old:
             store.log(run.run_id, tags={NOTE: new})
     return 0
+
+
+def _show(note: str, console: Console) -> None:
+    """Print a note as it is; on a terminal without anything that the terminal would obey."""
+    if console.is_terminal:
+        note = "\n".join(map(printable, note.splitlines()))
+    console.write(note if note.endswith("\n") else f"{note}\n")
 
 
 def edited(text: str) -> str:

@@ -1,4 +1,4 @@
-"""``runproj runs list --watch`` on a pseudo-terminal."""
+"""``runproj runs`` on a pseudo-terminal: ``list --watch``, questions, notes."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class Screen:
 
 
 @contextmanager
-def watching(runproj: Path, *arguments: str) -> Iterator[Screen]:
+def on_terminal(runproj: Path, *arguments: str) -> Iterator[Screen]:
     end, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 100, 0, 0))
     environ = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
     process = subprocess.Popen(
-        [runproj, "runs", "list", "--watch", "0.2", *arguments],
+        [runproj, *arguments],
         stdin=side,
         stdout=side,
         stderr=side,
@@ -88,6 +88,9 @@ def watching(runproj: Path, *arguments: str) -> Iterator[Screen]:
         os.close(end)
 
 
+WATCH = ("runs", "list", "--watch", "0.2")
+
+
 @pytest.fixture
 def store(here: Path) -> TrackingStore:
     return open_store("sqlite:///mlflow.db", directory=str(here), environ={})
@@ -96,7 +99,7 @@ def store(here: Path) -> TrackingStore:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_list_lives_until_it_is_ended(number: int, store: TrackingStore, runproj: Path) -> None:
     run = add(store, name="brave-otter-417")
-    with watching(runproj) as screen:
+    with on_terminal(runproj, *WATCH) as screen:
         screen.until(SECOND_SCREEN)
         at = screen.until(b"brave-otter-417")
         assert b"RUNNING" in screen.seen
@@ -116,7 +119,7 @@ def test_the_list_lives_until_it_is_ended(number: int, store: TrackingStore, run
 def test_only_as_many_runs_as_there_are_lines(store: TrackingStore, runproj: Path) -> None:
     for at in range(15):
         add(store, name=f"a-name-{at:02}" + "-that-is-long" * 8, started=1000 + at)
-    with watching(runproj) as screen:
+    with on_terminal(runproj, *WATCH) as screen:
         screen.until(b"--all shows all")
         screen.process.send_signal(signal.SIGINT)
         assert screen.ended() == 0
@@ -135,7 +138,7 @@ def test_a_store_that_breaks_gives_the_terminal_back(
     here: Path, store: TrackingStore, runproj: Path
 ) -> None:
     add(store, name="brave-otter-417")
-    with watching(runproj) as screen:
+    with on_terminal(runproj, *WATCH) as screen:
         screen.until(b"brave-otter-417")
         (here / "other").write_bytes(b"this is no database" * 100)
         for name in os.listdir(here):
@@ -145,3 +148,23 @@ def test_a_store_that_breaks_gives_the_terminal_back(
         assert screen.ended() == 125
     assert screen.seen.rindex(FIRST_SCREEN) > screen.seen.rindex(SECOND_SCREEN)
     assert b"error[store]" in screen.seen
+
+
+@pytest.mark.parametrize(("answer", "lifecycle"), [(b"y", "deleted"), (b"", "active")])
+def test_a_question_before_many_are_deleted(
+    answer: bytes, lifecycle: str, store: TrackingStore, runproj: Path
+) -> None:
+    runs = [add(store, status="FAILED"), add(store, status="FAILED")]
+    with on_terminal(runproj, "runs", "rm", "--filter", "attributes.status = 'FAILED'") as screen:
+        screen.until(b"delete 2 runs")
+        os.write(screen.end, answer + b"\n")
+        assert screen.ended() == 0
+    assert {store.run(run.run_id).lifecycle for run in runs} == {lifecycle}
+    store.close()
+
+
+def test_no_note_speaks_to_the_terminal(store: TrackingStore, runproj: Path) -> None:
+    run = add(store, tags={"mlflow.note.content": "one\ntwo \x1b[31mred"})
+    with on_terminal(runproj, "runs", "note", run.run_id) as screen:
+        assert screen.ended() == 0
+    assert b"one\r\ntwo \\x1b[31mred" in screen.seen
