@@ -1,7 +1,7 @@
 """Two files whose bytes differ -> whether they say the same: by what is known of their formats.
 
-Nothing is executed or unpickled. Whatever is no known format, or is malformed, is compared as text
-where it is text, else by its bytes.
+Nothing is executed or unpickled: of pickles the opcodes are read. Whatever is no known
+format, or is malformed, is compared as text where it is text, else by its bytes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import io
 import json
 import os
 import zipfile
-import zlib
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from runner.model.value import Value, changed
 from runner.pipeline.array_comparison import compared_npy, compared_safetensors
 from runner.pipeline.model_comparison import skops_parts
+from runner.pipeline.notebook_comparison import SHOWN as SHOWN_OUTPUT
+from runner.pipeline.notebook_comparison import notebook_parts, shown_difference
+from runner.pipeline.picture_comparison import compared_pictures, compared_pngs
 from runner.pipeline.tolerance import within
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from runner.model.verdict import Judgement, Tolerance
 
     Found = tuple[Judgement, str]
+    Comparing = Callable[[bytes, bytes, "Look"], Found]
 
 OTHER_BYTES = "other bytes"
 SHOWN = 60
@@ -38,8 +41,6 @@ LARGEST_MEMBER = 256 << 20
 VOLATILE_MODEL_KEYS = frozenset({"run_id", "utc_time_created", "model_uuid", "model_id",
                                  "model_size_bytes", "artifact_path"})  # fmt: skip
 """What MLflow writes anew into each ``MLmodel`` file."""
-VOLATILE_NOTEBOOK_KEYS = frozenset({"id", "execution_count", "execution", "papermill"})
-"""What a notebook holds of the moment it was run (nbformat 4)."""
 
 
 class Look(Value):
@@ -142,9 +143,19 @@ def _mlmodel(before: bytes, after: bytes, look: Look) -> Found:
 
 
 def _notebook(before: bytes, after: bytes, look: Look) -> Found:
-    one, other = (_without(json.loads(b), VOLATILE_NOTEBOOK_KEYS) for b in (before, after))
-    judgement, detail = _documents(one, other, look)
-    return judgement, detail or "only execution counts, times or ids differ"
+    parts, others = notebook_parts(before), notebook_parts(after)
+    judgement, detail = _parts(parts, others, look, "notebooks")
+    return judgement, detail or "only counts, times, ids, places in memory or near numbers differ"
+
+
+def _shown(before: bytes, after: bytes, look: Look) -> Found:
+    """Compare what a cell of a notebook has shown."""
+    one, other = (_named(content.decode(), look.names) for content in (before, after))
+    difference = shown_difference(one, other, look.tolerance)
+    if difference is None:
+        return "equivalent", ""
+    number, line, new = difference
+    return "diverged", f"line {number}: {_quoted(line)} -> {_quoted(new)}"
 
 
 def _loaded(content: bytes) -> object:
@@ -254,6 +265,8 @@ def _zips(before: bytes, after: bytes, look: Look) -> Found:
     if look.depth >= DEEPEST:
         return "diverged", OTHER_BYTES
     with zipfile.ZipFile(io.BytesIO(before)) as one, zipfile.ZipFile(io.BytesIO(after)) as other:
+        if found := _weights(before, after, look, (one, other)):
+            return found
         names = {i.filename: i for i in one.infolist() if not i.is_dir()}
         others = {i.filename: i for i in other.infolist() if not i.is_dir()}
         if names.keys() != others.keys():
@@ -269,16 +282,37 @@ def _zips(before: bytes, after: bytes, look: Look) -> Found:
     return "equivalent", "the archives hold the same"
 
 
+def _weights(
+    before: bytes, after: bytes, look: Look, archives: tuple[zipfile.ZipFile, zipfile.ZipFile]
+) -> Found | None:
+    """Compare files of ``torch.save``; None where they are none, or not understood."""
+    if not any(name.endswith("/data.pkl") for name in archives[0].namelist()):
+        return None
+    from runner.pipeline.pickle_comparison import compared_torch
+
+    try:
+        return compared_torch(before, after, look.tolerance, look.names)
+    except (ValueError, KeyError, RecursionError):
+        return None
+
+
 def _skops(before: bytes, after: bytes, look: Look) -> Found:
-    parts, others = skops_parts(before), skops_parts(after)
+    judgement, detail = _parts(skops_parts(before), skops_parts(after), look, "models")
+    return judgement, detail or "the same model"
+
+
+def _parts(
+    parts: Mapping[str, bytes], others: Mapping[str, bytes], look: Look, whole: str
+) -> Found:
+    """Compare the parts of two files, as if each were a file."""
     if parts.keys() != others.keys():
-        return "diverged", f"{min(parts.keys() ^ others.keys())} is in one of the models only"
+        return "diverged", f"{min(parts.keys() ^ others.keys())} is in one of the {whole} only"
     for name, part in parts.items():
         deeper = changed(look, path=name, depth=look.depth + 1)
         judgement, detail = _compared(part, others[name], deeper)
         if judgement not in {"identical", "equivalent"}:
             return judgement, f"{name}: {detail}"
-    return "equivalent", "the same model"
+    return "equivalent", ""
 
 
 def _gzips(before: bytes, after: bytes, look: Look) -> Found:
@@ -296,61 +330,65 @@ def _gunzipped(content: bytes) -> bytes:
     return unpacked
 
 
-# --- arrays and images
+# --- arrays and pictures
 
 
-def _npy(before: bytes, after: bytes, look: Look) -> Found:
-    return compared_npy(before, after, look.tolerance)
+def _numeric(compare: Callable[[bytes, bytes, Tolerance], Found]) -> Comparing:
+    return lambda before, after, look: compare(before, after, look.tolerance)
 
 
-def _safetensors(before: bytes, after: bytes, look: Look) -> Found:
-    return compared_safetensors(before, after, look.tolerance)
+# --- what is only looked into with a package, or opcode by opcode
 
 
-PNG_START = b"\x89PNG\r\n\x1a\n"
-PNG_PICTURE = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
+def _parquet(before: bytes, after: bytes, look: Look) -> Found:
+    """Compare tables column by column, where pyarrow is installed."""
+    from runner.pipeline import parquet_comparison
+
+    tables = parquet_comparison.columns(before, after)
+    if isinstance(tables, str):
+        return "diverged", tables
+    for name, one, other in tables:
+        for row, (cell, new) in enumerate(zip(one, other, strict=True), 1):
+            for place, was, now in _differing(cell, new, look, name):
+                return (
+                    "diverged",
+                    f"row {row}, column {place}: {_quoted(str(was))} -> {_quoted(str(now))}",
+                )
+    return "equivalent", "the same cells"
 
 
-def _pngs(before: bytes, after: bytes, _look: Look) -> Found:
-    """Compare pixels, not texts, times and compression (the PNG specification, 5.3)."""
-    if _picture(before) == _picture(after):
-        return "equivalent", "the same pixels"
-    return "diverged", "other pixels"
+def _pickles(before: bytes, after: bytes, look: Look) -> Found:
+    """Compare pickles by their opcodes, and files of ``torch.save`` tensor by tensor."""
+    from runner.pipeline.pickle_comparison import compared_pickles
+
+    if zipfile.is_zipfile(io.BytesIO(before)) and zipfile.is_zipfile(io.BytesIO(after)):
+        return _zips(before, after, look)
+    try:
+        return compared_pickles(before, after, look.tolerance, look.names)
+    except (ValueError, RecursionError) as error:
+        return "diverged", f"{_first_byte(before, after)}; not understood as a pickle: {error}"
 
 
-def _picture(content: bytes) -> tuple[bytes, bytes]:
-    if not content.startswith(PNG_START):
-        raise ValueError("no PNG")
-    chunks: dict[bytes, bytes] = {}
-    at = len(PNG_START)
-    while at + 8 <= len(content):
-        size = int.from_bytes(content[at : at + 4], "big")
-        kind = content[at + 4 : at + 8]
-        if kind in PNG_PICTURE:
-            chunks[kind] = chunks.get(kind, b"") + content[at + 8 : at + 8 + size]
-        at += 12 + size
-    head = b"".join(chunks.get(kind, b"") for kind in PNG_PICTURE[:3])
-    unpacker = zlib.decompressobj()
-    pixels = unpacker.decompress(chunks[b"IDAT"], LARGEST_MEMBER)
-    if unpacker.unconsumed_tail:
-        raise ValueError("too large to look into")
-    return head, pixels
-
-
-BY_NAME: dict[str, Callable[[bytes, bytes, Look], Found]] = {"mlmodel": _mlmodel}
-BY_EXTENSION: dict[str, Callable[[bytes, bytes, Look], Found]] = {
+BY_NAME: dict[str, Comparing] = {"mlmodel": _mlmodel}
+BY_EXTENSION: dict[str, Comparing] = {
     ".csv": _comma_table,
     ".gz": _gzips,
     ".ipynb": _notebook,
     ".json": _json,
     ".jsonl": _json_lines,
-    ".npy": _npy,
+    ".npy": _numeric(compared_npy),
     ".npz": _zips,
-    ".png": _pngs,
-    ".safetensors": _safetensors,
+    ".parquet": _parquet,
+    ".png": _numeric(compared_pngs),
+    ".safetensors": _numeric(compared_safetensors),
     ".skops": _skops,
+    SHOWN_OUTPUT: _shown,
     ".tsv": _tab_table,
     ".yaml": _yaml,
     ".yml": _yaml,
     ".zip": _zips,
+    **dict.fromkeys(
+        (".bmp", ".gif", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"), _numeric(compared_pictures)
+    ),
+    **dict.fromkeys((".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"), _pickles),
 }

@@ -295,6 +295,8 @@ def _output(reference: Side, now: Side) -> list[Comparison]:
     if not before and not after:
         return []
     names: dict[str, str] = {reference.run.run_id: "<run>", now.run.run_id: "<run>"}
-    judgement, detail = compared_texts(before or b"", after or b"", names=names)
-    judgement = "identical" if before == after else judgement
+    judgement: Judgement = "identical"
+    detail = ""
+    if before != after:
+        judgement, detail = compared_texts(before or b"", after or b"", names=names)
     return [Comparison(kind="output", name="stdout", judgement=judgement, detail=detail)]
