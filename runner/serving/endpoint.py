@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runner.model.tracking import TrackedRun
     from runner.ports import TrackingStore
     from runner.serving.server import Server
+    from runner.serving.service import Service
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 1024
@@ -44,6 +45,7 @@ class LoopbackEndpoint:
         self._environ = environ
         self._token = os.urandom(16).hex()
         self._server: Server | None = None
+        self._service: Service | None = None
         self._listener = socket()
         try:
             self._listener.bind((LOOPBACK, 0))
@@ -85,7 +87,8 @@ class LoopbackEndpoint:
         from runner.serving.server import Server
         from runner.serving.service import Service
 
-        gate = Gate(token=self._token, service=Service(self._store, run=self._run))
+        self._service = Service(self._store, run=self._run)
+        gate = Gate(token=self._token, service=self._service)
         self._server = Server(self._listener.detach(), answer=gate.answer)
         self._server.start()
 
@@ -105,6 +108,8 @@ class LoopbackEndpoint:
             self.serve()
         if self._server is not None:
             self._server.close(within=within.total_seconds())
+        if self._service is not None:
+            self._service.close()
         return True
 
 
