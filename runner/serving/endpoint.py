@@ -35,12 +35,19 @@ class LoopbackEndpoint:
     """MLflow's REST API for the command of one run; implements ``runner.ports.Endpoint``.
 
     The address holds an unguessable token, so that no other user of the machine can write.
+    ``nested`` is the URI of the store for runs inside this one, when it takes more than its own.
     """
 
     def __init__(
-        self, *, store: TrackingStore, run: TrackedRun, environ: Mapping[str, str] = EMPTY
+        self,
+        *,
+        store: TrackingStore,
+        run: TrackedRun,
+        environ: Mapping[str, str] = EMPTY,
+        nested: str | None = None,
     ) -> None:
         self._store = store
+        self._nested = nested or store.uri
         self._run = run
         self._environ = environ
         self._token = os.urandom(16).hex()
@@ -71,7 +78,7 @@ class LoopbackEndpoint:
             "MLFLOW_RUN_ID": run.run_id,
             "MLFLOW_EXPERIMENT_ID": run.experiment_id,
             "RUNPROJ_ENDPOINT": self.uri,
-            "RUNPROJ_TRACKING_URI": self._store.uri,
+            "RUNPROJ_TRACKING_URI": self._nested,
             "RUNPROJ_RUN_ID": run.run_id,
             "RUNPROJ_EXPERIMENT_ID": run.experiment_id,
             **manners(self._environ),
