@@ -25,7 +25,7 @@ def referenced_run(text: str, services: Application) -> RecordedRun:
     """
     path = os.path.join(services.settings.directory, text)
     if os.path.isfile(path):
-        from runner.pipeline.bundle import imported
+        from runner.pipeline.bundle_reading import imported
 
         return imported(path, services.home, services.store_at)
     address = run_address(text)

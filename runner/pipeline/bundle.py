@@ -27,22 +27,22 @@ from runner.codec import document, pretty
 from runner.errors import RunprojError, StoreError
 from runner.model.event import Warned
 from runner.model.spec import Problem
-from runner.model.tracking import LoggedModel, Metric, TrackedRun
-from runner.model.value import RunId, Value, changed
+from runner.model.value import Value, changed
 from runner.pipeline.crate import METADATA, Packed, crate, listed
 from runner.pipeline.draft import release
 from runner.pipeline.produced import models_of
 from runner.pipeline.record import FOLDER
-from runner.pipeline.recorded import RecordedRun, recorded_run, source_of
-from runner.system.files import Lock, cache_directory, file_digest, set_aside, write_whole
+from runner.pipeline.recorded import RecordedRun, source_of
+from runner.system.files import file_digest
 from runner.system.packing import packed
 from runner.system.signing import signed, signer
 from runner.system.trees import left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from runner.ports import Artifacts, Services, TrackingStore
+    from runner.model.tracking import ModelMetric
+    from runner.ports import Services
     from runner.system.signing import Signer
 
 BUNDLE_VERSION = 1
@@ -140,10 +140,17 @@ def _run_document(recorded: RecordedRun) -> dict[str, Any]:
             "created": model.created,
             "params": dict(model.params),
             "tags": dict(model.tags),
+            "metrics": [_point(m) for m in model.metrics if m.run_id == run.run_id],
         }
         for _, model in models_of(store, run)
     ]
     return {"version": BUNDLE_VERSION, **described, "metrics": histories, "models": models}
+
+
+def _point(measured: ModelMetric) -> list[Any]:
+    metric = measured.metric
+    dataset = measured.dataset_name, measured.dataset_digest
+    return [metric.key, metric.step, metric.timestamp, repr(metric.value), *dataset]
 
 
 def _source(recorded: RecordedRun, services: Services) -> bytes:
@@ -222,7 +229,7 @@ def damage(path: str) -> tuple[Damage, ...]:
     Raises:
         StoreError: It is no bundle.
     """
-    with _opened(path) as archive:
+    with opened_bundle(path) as archive:
         files = {file.path: file for file in _listed(archive, path)}
         there = {i.filename: i for i in archive.infolist() if not i.is_dir()}
         found = [Damage(path=p, reason="is missing") for p in files if p not in there]
@@ -244,7 +251,7 @@ def signature(path: str, allowed: str | None, variables: Mapping[str, str]) -> S
         StoreError: It is no bundle.
         UsageError: There is no file of ``allowed`` signers of that name.
     """
-    with _opened(path) as archive:
+    with opened_bundle(path) as archive:
         _listed(archive, path)
         if SIGNATURE not in archive.namelist():
             return None
@@ -265,7 +272,12 @@ def _wrong(archive: zipfile.ZipFile, file: Packed, size: int) -> str | None:
     return None if hasher.hexdigest() == file.sha256 else "has another sha256"
 
 
-def _opened(path: str) -> zipfile.ZipFile:
+def opened_bundle(path: str) -> zipfile.ZipFile:
+    """Open a bundle to read it.
+
+    Raises:
+        StoreError: There is none, or it is no zip file.
+    """
     try:
         return zipfile.ZipFile(path)
     except OSError as error:
@@ -283,109 +295,3 @@ def _listed(archive: zipfile.ZipFile, path: str) -> tuple[Packed, ...]:
             where=path,
             hint="'runproj export RUN' makes bundles",
         ) from error
-
-
-def imported(path: str, home: str, opened: Callable[[str], TrackingStore]) -> RecordedRun:
-    """Unpack a bundle into a store of its own in the cache, and return its run.
-
-    Raises:
-        StoreError: It is no bundle, or a damaged one.
-    """
-    wrong = damage(path)
-    if wrong:
-        raise StoreError(
-            f"the bundle is damaged: {wrong[0].path} {wrong[0].reason}",
-            where=path,
-            hint="'runproj verify' tells everything that is wrong with it",
-        )
-    identity = file_digest(path).rpartition(":")[2][:32]
-    place = os.path.join(cache_directory(home, "bundles"), identity)
-    with Lock(f"{place}.lock"), _opened(path) as archive:
-        store = opened(f"sqlite:///{os.path.join(place, 'mlflow.db')}")
-        try:
-            run_id = _unpacked(archive, place, home, store)
-            run = store.run(run_id)
-            found = recorded_run(store, run)
-        except (KeyError, ValueError, TypeError) as error:
-            raise StoreError(f"the bundle is malformed: {error}", where=path) from None
-        record = {**found.record, "inputs": [*_here(found.record.get("inputs", []), place)]}
-        return changed(found, record=record, source_archive=archive.read(SOURCE))
-
-
-def _unpacked(archive: zipfile.ZipFile, place: str, home: str, store: TrackingStore) -> RunId:
-    """Fill the store of a bundle, unless that was done before."""
-    described = json.loads(archive.read("run.json"))
-    if described["version"] != BUNDLE_VERSION:
-        raise ValueError(f"it is of version {described['version']}")
-    run_id = RunId(str(described["run_id"]))
-    done = os.path.join(place, "complete")
-    if os.path.exists(done):
-        return run_id
-    set_aside(home, place)
-    os.makedirs(place)
-    run = store.create_run(_tracked(described, run_id))
-    store.log(run_id, metrics=[*_metrics(described["metrics"])])
-    artifacts = store.artifacts(run)
-    models = {str(m["model_id"]): _model(store, run_id, m) for m in described.get("models", [])}
-    for name in archive.namelist():
-        kind, _, rest = name.partition("/")
-        owner, _, inside = rest.partition("/")
-        if kind == "models" and owner in models and inside:
-            models[owner].put(inside, archive.read(name))
-        if kind == "artifacts" and rest:
-            artifacts.put(rest, archive.read(name))
-        elif kind == "inputs" and rest:
-            _put_input(place, rest, archive.read(name))
-    write_whole(done, b"")
-    return run_id
-
-
-def _tracked(described: dict[str, Any], run_id: RunId) -> TrackedRun:
-    return TrackedRun(
-        run_id=run_id,
-        experiment_id="0",
-        name=described["name"],
-        status=described["status"],
-        started=described.get("started"),
-        ended=described.get("ended"),
-        artifact_uri="",
-        user=described.get("user", ""),
-        params=described["params"],
-        tags=described["tags"],
-    )
-
-
-def _model(store: TrackingStore, run_id: RunId, described: dict[str, Any]) -> Artifacts:
-    """Add a logged model; return where its files go."""
-    models = store.model_store
-    if models is None:
-        raise ValueError("the store has no place for models")
-    made = models.create_model(
-        LoggedModel(
-            experiment_id="0", source_run_id=run_id, updated=described["created"], **described
-        )
-    )
-    return models.model_artifacts(made)
-
-
-def _metrics(histories: dict[str, list[list[Any]]]) -> Iterator[Metric]:
-    for key, values in histories.items():
-        for step, timestamp, value in values:
-            yield Metric(key=key, value=float(value), timestamp=timestamp, step=step)
-
-
-def _put_input(place: str, name: str, content: bytes) -> None:
-    root = os.path.join(place, "inputs")
-    target = os.path.normpath(os.path.join(root, name))
-    if not target.startswith(root + os.sep):
-        raise ValueError(f"{name!r} leads out of the bundle")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    write_whole(target, content)
-
-
-def _here(inputs: list[dict[str, Any]], place: str) -> Iterator[dict[str, Any]]:
-    """Return inputs with the paths that they have now, where they were packed."""
-    for item in inputs:
-        digest = str(item["digest"]).rpartition(":")[2]
-        path = os.path.join(place, "inputs", digest, os.path.basename(str(item["path"])))
-        yield {**item, "path": path} if os.path.exists(path) else item

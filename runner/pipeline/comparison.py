@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import RunprojError
 from runner.model.verdict import BAD, Comparison
 from runner.pipeline.artifact_comparison import compared_content, compared_texts
-from runner.pipeline.produced import MODELS, models_of, own_names, produced
+from runner.pipeline.produced import MODELS, measured, models_of, own_names, produced
 from runner.pipeline.record import FOLDER
 from runner.pipeline.recorded import artifact
 from runner.pipeline.tolerance import chosen, distance, same, within
@@ -149,43 +149,64 @@ def _parameters(
 def _metrics(
     reference: Side, now: Side, rules: Iterable[tuple[str, Tolerance]]
 ) -> list[Comparison]:
-    return [
-        _metric(name, reference, now, chosen(rules, name))
-        for name in sorted(reference.run.metrics.keys() | now.run.metrics.keys())
-    ]
+    names = sorted(reference.run.metrics.keys() | now.run.metrics.keys())
+    found = [_metric(name, reference, now, chosen(rules, name)) for name in names]
+    ours, theirs = (measured(side.store, side.run) for side in (reference, now))
+    for name in sorted(ours.keys() | theirs.keys()):
+        before, after = in_order(ours.get(name, [])), in_order(theirs.get(name, []))
+        tolerance = chosen(rules, name, (before or after)[0].key)
+        found.append(_judged(name, before, after, tolerance))
+    return found
 
 
 def _metric(name: str, reference: Side, now: Side, tolerance: Tolerance) -> Comparison:
-    before, after = reference.run.metrics.get(name), now.run.metrics.get(name)
+    before, after = (
+        _values(side, name, whole=tolerance.history and not tolerance.ignore)
+        for side in (reference, now)
+    )
+    return _judged(name, before, after, tolerance)
+
+
+def _values(side: Side, name: str, *, whole: bool) -> list[Metric]:
+    """Return the values of a metric, the last one last; only that unless all are asked for."""
+    last = side.run.metrics.get(name)
+    if last is None:
+        return []
+    history = in_order(side.store.history(side.run.run_id, name)) if whole else []
+    return history or [last]
+
+
+def _judged(
+    name: str, before: Sequence[Metric], after: Sequence[Metric], tolerance: Tolerance
+) -> Comparison:
     shown: dict[str, Any] = {
         "kind": "metric",
         "name": name,
-        "reference": None if before is None else repr(before.value),
-        "now": None if after is None else repr(after.value),
+        "reference": repr(before[-1].value) if before else None,
+        "now": repr(after[-1].value) if after else None,
         "tolerance": str(tolerance),
     }
     if tolerance.ignore:
         return Comparison(judgement="ignored", **shown)
-    if before is None or after is None:
-        return Comparison(judgement="extra" if before is None else "missing", **shown)
-    ours, theirs = [before], [after]
-    if tolerance.history:
-        ours = in_order(reference.store.history(reference.run.run_id, name)) or ours
-        theirs = in_order(now.store.history(now.run.run_id, name)) or theirs
-    judgement, apart, detail = judged_history(ours, theirs, tolerance)
+    if not before or not after:
+        return Comparison(judgement="missing" if before else "extra", **shown)
+    if not tolerance.history:
+        before, after = before[-1:], after[-1:]
+    judgement, apart, detail = judged_history(before, after, tolerance)
     return Comparison(judgement=judgement, difference=apart, detail=detail, **shown)
 
 
 def histories(reference: Side, now: Side) -> dict[str, tuple[list[Metric], list[Metric]]]:
     """Return all values of the metrics that both runs have, for plots."""
     names = reference.run.metrics.keys() & now.run.metrics.keys()
-    return {
-        name: (
-            in_order(reference.store.history(reference.run.run_id, name)),
-            in_order(now.store.history(now.run.run_id, name)),
-        )
+    found = {
+        name: (_values(reference, name, whole=True), _values(now, name, whole=True))
         for name in sorted(names)
     }
+    ours, theirs = (measured(side.store, side.run) for side in (reference, now))
+    for name in sorted(ours.keys() & theirs.keys()):
+        found[name] = in_order(ours[name]), in_order(theirs[name])
+    return found
 
 
 def in_order(history: Iterable[Metric]) -> list[Metric]:

@@ -11,7 +11,7 @@ from runner.pipeline.record import FOLDER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runner.model.tracking import LoggedModel, TrackedRun
+    from runner.model.tracking import LoggedModel, Metric, TrackedRun
     from runner.ports import Artifacts, TrackingStore
 
 MODELS = "models"
@@ -60,6 +60,22 @@ def produced(store: TrackingStore, run: TrackedRun) -> dict[str, Produced]:
         for item in files.list():
             place = f"{MODELS}/{name}/{item.path}"
             found[place] = Produced(artifacts=files, path=item.path, size=item.size)
+    return found
+
+
+def measured(store: TrackingStore, run: TrackedRun) -> dict[str, list[Metric]]:
+    """Return what a run measured of the models that it logged, by name.
+
+    A metric is named ``models/NAME/KEY``, and ``models/NAME/KEY on DATASET`` where it was measured
+    on a dataset. What other runs measured of the models is none of this run's results.
+    """
+    found: dict[str, list[Metric]] = {}
+    for name, model in models_of(store, run):
+        for point in model.metrics:
+            if point.run_id == run.run_id:
+                on = f" on {point.dataset_name}" if point.dataset_name else ""
+                key = f"{MODELS}/{name}/{point.metric.key}{on}"
+                found.setdefault(key, []).append(point.metric)
     return found
 
 

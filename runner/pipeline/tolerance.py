@@ -108,11 +108,13 @@ def combined(*layers: Tolerances) -> Tolerances:
     )
 
 
-def chosen(rules: Iterable[tuple[str, Tolerance]], name: str) -> Tolerance:
-    """Return the tolerance for a name: that of the first pattern that matches."""
-    return next(
-        (t for pattern, t in rules if pattern == name or fnmatchcase(name, pattern)), DEFAULT
-    )
+def chosen(rules: Iterable[tuple[str, Tolerance]], *names: str) -> Tolerance:
+    """Return the tolerance for what has these names: that of the first pattern that matches."""
+    return next((t for pattern, t in rules if any(_means(pattern, n) for n in names)), DEFAULT)
+
+
+def _means(pattern: str, name: str) -> bool:
+    return pattern == name or fnmatchcase(name, pattern)
 
 
 def same(reference: float, now: float) -> bool:

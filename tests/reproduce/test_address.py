@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
 
@@ -107,6 +110,84 @@ def test_another_server_is_not_shown_our_credentials(
         services.close()
     (path, authorization) = Eavesdropper.heard[0]
     assert (path.partition("/api")[0], authorization) == (asked, told)
+
+
+class Custodian(BaseHTTPRequestHandler):
+    """Hands on what is asked of a server, and refuses to write anything."""
+
+    behind: ClassVar[str]
+    refused: ClassVar[list[str]] = []
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self._hand_on(None)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.endswith("/search"):
+            self._hand_on(body)
+            return
+        self.refused.append(self.path)
+        self._answer(403, b'{"error_code": "PERMISSION_DENIED", "message": "read only"}')
+
+    def _hand_on(self, body: bytes | None) -> None:
+        kind = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(self.behind + self.path, body, kind)  # noqa: S310 - our own
+        try:
+            with urllib.request.urlopen(asked) as answer:  # noqa: S310 - likewise
+                self._answer(answer.status, answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                self._answer(error.code, error.read())
+
+    def _answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def custodian() -> Iterator[str]:
+    Custodian.refused.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Custodian) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{made.server_port}"
+        made.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_a_server_that_refuses_tags_is_named_and_the_verdict_counts(
+    machine: Callable[[str], Machine], project: Repo, mlflow_python: Callable[[str], str],
+    tmp_path: Path, custodian: str,
+) -> None:  # fmt: skip
+    with mlflow_server(mlflow_python("3.17.2"), tmp_path / "server") as uri:
+        Custodian.behind = uri
+        there = machine("there")
+        there.environ["MLFLOW_TRACKING_URI"] = uri
+        page = f"{custodian}/#/experiments/0/runs/{there.run(project.path)}"
+        here = machine("here")
+        done = here.call("reproduce", page, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "the reference could not be tagged with the verdict" in done.stderr
+        assert "Traceback" not in done.stderr
+        found = json.loads(done.stdout)
+        assert found["status"] == "IDENTICAL"
+        assert here.tracked(found["reproduction"]).tags["runproj.verdict"] == "IDENTICAL"
+        done = here.call("reproduce", page, "--version", other_commit(project))
+        assert (done.returncode, done.stdout[:8]) == (1, "DIVERGED"), done.stdout + done.stderr
+    assert Custodian.refused
+
+
+def other_commit(project: Repo) -> str:
+    """Commit a change of the results."""
+    project.write({"data.csv": "1.0\n2.75\n"})
+    return project.commit("Other data")
 
 
 @pytest.mark.slow

@@ -356,7 +356,8 @@ line[-1].coef_ = line[-1].coef_ + more
 forest = RandomForestClassifier(3, random_state=2).fit(x, y)
 forest.more = numpy.float32(more)
 mixed = {"objects": numpy.array([1, "a", more], dtype=object),
-         "dates": numpy.array(["2020-01-01"], "M8[ns]"), "fortran": numpy.asfortranarray([[more, 2]]),
+         "dates": numpy.array(["2020-01-01"], "M8[ns]"),
+         "fortran": numpy.asfortranarray([[more, 2]]),
          "complex": numpy.array([more + 2j])}
 os.makedirs(folder)
 for name, model in {"line": line, "forest": forest, "mixed": mixed}.items():

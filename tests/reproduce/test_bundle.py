@@ -16,7 +16,7 @@ import pytest
 from machines import PROJECT
 
 from runner.errors import StoreError
-from runner.model.tracking import LoggedModel, TrackedRun
+from runner.model.tracking import LoggedModel, Metric, ModelMetric, TrackedRun
 from runner.model.value import RunId
 from runner.pipeline.bundle import damage
 from runner.pipeline.crate import METADATA, Packed, crate, listed
@@ -113,6 +113,11 @@ def log_model(here: Machine, run_id: str) -> None:
             )
         )  # fmt: skip
         models.model_artifacts(model).put("weights.bin", b"1.0")
+        assert store.lineage_store is not None
+        point = Metric(key="accuracy", value=float("nan"), timestamp=1, step=3)
+        store.lineage_store.log_model_metrics(
+            [ModelMetric(model_id=model.model_id, run_id=RunId(run_id), metric=point)]
+        )
     finally:
         store.close()
 
@@ -145,6 +150,7 @@ def test_a_run_travels_in_a_bundle(
     assert judged["models/forest/weights.bin"] == "ignored"
     judged = {c["name"]: c["judgement"] for c in second.verdict(path, code=1)["comparisons"]}
     assert judged["models/forest/weights.bin"] == "missing"
+    assert judged["models/forest/accuracy"] == "missing"
     assert judged["loss"] == judged["nan"] == judged["model.json"] == judged["data"] == "identical"
     again_tags = second.tracked(found["reproduction"]).tags
     assert again_tags["runproj.reproduces"] == reference
