@@ -228,7 +228,7 @@ def test_what_a_command_logs_outlives_its_server_behind_an_endpoint(
 
     def fail(_method: str, path: str) -> str:
         nonlocal fallen
-        fallen = fallen or "/log-" in path and len(scene.server.asked) > BEFORE_THE_COMMAND
+        fallen = fallen or ("/log-" in path and len(scene.server.asked) > BEFORE_THE_COMMAND)
         return "500" if fallen else ""
 
     scene.logs()
