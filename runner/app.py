@@ -318,7 +318,8 @@ class Application:
     @property
     def tracking_uri(self) -> str:
         """The store's URI as it was given, or the address at which MLflow serves it for us."""
-        return self._bridge or self.settings.tracking_uri or self.store.uri
+        given = self.settings.tracking_uri or ""
+        return self._bridge or (given if given.startswith(SERVERS) else self.store.uri)
 
     @property
     def _bridge(self) -> str | None:
@@ -326,18 +327,23 @@ class Application:
         return getattr(self.store, "address", None)
 
     def endpoint(self, run: TrackedRun) -> Endpoint | None:
-        """Bind an endpoint for a run's command; None when the store is a server itself."""
-        store = self.store
+        """Bind an endpoint for a run's command; None when it talks to the store itself."""
+        from runner.settings import DIRECT, ENDPOINT
+
+        store, how = self.store, self.settings.tracking
         if self._bridge:
             return None
         if store.uri.startswith(SERVERS):
             spooled = self._shelter_of(run.run_id) if self._shelter_of else None
-            if spooled is None:
+            if spooled is None and how != ENDPOINT:
                 return None
-            store = spooled
+            store = spooled or store
+        elif how == DIRECT:
+            return None
         from runner.serving.endpoint import LoopbackEndpoint
 
-        return LoopbackEndpoint(store=store, run=run, environ=self.environ)
+        nested = self.tracking_uri if store is self.store else store.uri
+        return LoopbackEndpoint(store=store, run=run, environ=self.environ, nested=nested)
 
     def team_server(self, options: ServerOptions) -> TeamServer:
         """Bind a server for a team on the store."""

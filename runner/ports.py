@@ -245,6 +245,32 @@ class Artifacts(Protocol):
         """Delete one file, or a folder with all that is in it; no error when it is not there."""
 
 
+class Parts(Protocol):
+    """Uploads in parts, where artifacts can take them: ``parts()`` of such ``Artifacts``."""
+
+    def begin(self, path: str, count: int) -> str:
+        """Expect a file in so many parts; return the upload's unguessable id."""
+
+    def put(self, upload: str, number: int, content: BinaryIO) -> str:
+        """Keep a part, numbered from 1; return its entity tag. A later one replaces it.
+
+        Raises:
+            StoreError: ``RESOURCE_DOES_NOT_EXIST``: there is no such upload (any more).
+        """
+
+    def complete(
+        self, upload: str, path: str, tags: Mapping[int, str], *, limit: int | None = None
+    ) -> None:
+        """Make the file, whole or not at all, of all parts by their numbers and entity tags.
+
+        Raises:
+            StoreError: A part is missing or another one, or the file exceeds ``limit`` bytes.
+        """
+
+    def abort(self, upload: str) -> None:
+        """Forget an upload; no error when it is not there."""
+
+
 class ExperimentStore(Protocol):
     """Experiments, as MLflow's tracking store keeps them."""
 

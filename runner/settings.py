@@ -17,6 +17,9 @@ ENVIRON: Mapping[str, str] = os.environ
 SAMPLING = 10.0
 """Seconds between two samples of the machine, as in MLflow."""
 SHORTEST_SAMPLING, LONGEST_SAMPLING = 0.1, 86400.0
+AUTO, DIRECT, ENDPOINT = TRACKING = ("auto", "direct", "endpoint")
+"""How a command reaches the store: by itself, or through an endpoint of Runproj's; ``auto`` has an
+endpoint in front of local stores only."""
 SWITCHED_ON = frozenset({"true", "1", "yes", "on"})
 SWITCHED_OFF = frozenset({"false", "0", "no", "off"})
 
@@ -26,8 +29,8 @@ class Settings(Value):
 
     ``home`` is the cache directory; ``tracking_uri`` what was asked for, ``None`` when the
     default rules decide; ``spool`` the folder for what waits for a tracking server, unless
-    ``require_tracking``; ``environ`` the variables that Runproj was started with. ``offline`` has
-    environments made of what was fetched before.
+    ``require_tracking``; ``tracking`` how commands reach the store; ``environ`` the variables that
+    Runproj was started with. ``offline`` has environments made of what was fetched before.
     """
 
     home: str
@@ -41,6 +44,7 @@ class Settings(Value):
     storage: str | None = None
     spool: str
     require_tracking: bool = False
+    tracking: str = AUTO
     offline: bool = False
 
 
@@ -49,6 +53,7 @@ def settings(
     *,
     tracking_uri: str | None = None,
     require_tracking: bool = False,
+    tracking: str | None = None,
     offline: bool = False,
 ) -> Settings:
     """Read the settings from the variables; arguments win over them.
@@ -76,8 +81,22 @@ def settings(
         storage=given.get("MLFLOW_TMP_DIR") or None,
         spool=spool(given),
         require_tracking=require_tracking or is_true(given.get("RUNPROJ_REQUIRE_TRACKING")),
+        tracking=_tracking(tracking or given.get("RUNPROJ_TRACKING") or AUTO),
         offline=offline,
     )
+
+
+def _tracking(word: str) -> str:
+    """Read how commands are to reach the tracking store.
+
+    Raises:
+        UsageError: It is none of the ways.
+    """
+    if word not in TRACKING:
+        raise UsageError(
+            f"'{word}' is no way to a tracking store", hint=f"choose one of {', '.join(TRACKING)}"
+        )
+    return word
 
 
 def sampling(environ: Mapping[str, str], wanted: bool | None) -> float:  # noqa: FBT001

@@ -60,6 +60,11 @@ def client_job(job: Job, environ: Mapping[str, str], *, grace: float) -> Job:
         raise BackendError("the job has an image and does not say how its container is made")
     where = address(environ)
     access = dict(job.access.variables)
+    if not access["MLFLOW_TRACKING_URI"].startswith("http"):
+        raise BackendError(
+            "a container does not reach the tracking store directly",
+            hint="leave '--tracking direct' away: its command then logs through an endpoint",
+        )
     if not access.get("RUNPROJ_TRACKING_URI", "http").startswith("http"):
         del access["RUNPROJ_TRACKING_URI"]  # a file of this machine
     described = document(container)

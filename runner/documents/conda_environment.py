@@ -66,6 +66,10 @@ class _CondaFile:
 
     def spec(self) -> PythonSpec | CondaSpec:
         """Read all dependencies and decide what kind of environment they make."""
+        for key in ("name", "prefix"):
+            if key in self.document.data:
+                message = f"{key!r} is not used: environments are named by what is in them"
+                self.findings.note("unused-key", message, self.document.key_place((key,)))
         entries = self.document.data.get("dependencies")
         for at, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, str):

@@ -50,9 +50,13 @@ class Findings:
         """Take note of something that works and is probably not meant."""
         self._note("warning", rule, message, (place, hint, entry_point))
 
+    def note(self, rule: str, message: str, place: Place | None) -> None:
+        """Take note of something that is fine, and does not do what some may think."""
+        self._note("note", rule, message, (place, None, None))
+
     def _note(
         self,
-        severity: Literal["error", "warning"],
+        severity: Literal["error", "warning", "note"],
         rule: str,
         message: str,
         about: tuple[Place | None, str | None, str | None],

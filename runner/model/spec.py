@@ -31,10 +31,11 @@ class Problem(Value):
     """One finding: what was found, where, and what to do about it.
 
     ``rule`` is a stable, kebab-case identifier, such as ``unknown-key``. ``entry_point`` is set
-    when the finding concerns that entry point only: the others run all the same.
+    when the finding concerns that entry point only: the others run all the same. A ``note`` is told
+    to those who ask what a project says, not at every run, and is nothing to be strict about.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "note"]
     rule: str
     message: str
     place: Place | None = None

@@ -1,8 +1,8 @@
-"""A run that ``mlflow run`` or another program made -> as much of a record as its tags allow.
+"""A run that ``mlflow run`` or a program with MLflow made -> as much of a record as its tags allow.
 
 MLflow writes down the commit, the entry point, the parameters and the times of a project's run
-(``mlflow.utils.mlflow_tags``), quoted for a shell (mlflow issue 6811). Whatever a record would say
-beyond that is listed as missing.
+(``mlflow.utils.mlflow_tags``), quoted for a shell (mlflow issue 6811), and of a script that logged
+by itself the commit and the path. Whatever a record would say beyond that is listed as missing.
 """
 
 from __future__ import annotations
@@ -21,24 +21,28 @@ if TYPE_CHECKING:
     from runner.model.tracking import TrackedRun
 
 NO_RECORD = "has no record of runproj"
+NO_LOCK = "no lock was recorded: packages are resolved as of the start of the run"
+NO_DIGEST = "the image was recorded by its name: what that means now is taken"
 
 
 def foreign_record(run: TrackedRun) -> dict[str, Any]:
-    """Return a record of what the tags of a project's run tell, and what they do not.
+    """Return a record of what the tags of a run tell, and what they do not.
 
     ``tree`` is empty, for nobody knows whether the files were those of the commit; ``missing`` are
     sentences; ``as_of`` is when the run began.
 
     Raises:
-        StoreError: The run is no project's, or its commit was not recorded.
+        StoreError: The run is no project's and no script's, or its commit was not recorded.
     """
     tags = run.tags
     commit, name = tags.get("mlflow.source.git.commit"), tags.get("mlflow.source.name")
-    if tags.get("mlflow.source.type") != "PROJECT" or not name:
+    kind = tags.get("mlflow.source.type")
+    is_script = kind == "LOCAL" and bool(name) and str(name).endswith((".py", ".sh"))
+    if not name or not (kind == "PROJECT" or is_script):
         raise StoreError(
-            f"run {run.run_id} {NO_RECORD}, and was not made by 'mlflow run': nothing says how to "
-            "run it again",
-            hint="runs of 'runproj run' and 'mlflow run' can be reproduced",
+            f"run {run.run_id} {NO_RECORD}, and was made neither by 'mlflow run' nor by a script: "
+            "nothing says how to run it again",
+            hint="runs of 'runproj run', of 'mlflow run' and of scripts in git can be reproduced",
         )
     if not commit:
         raise StoreError(
@@ -46,24 +50,61 @@ def foreign_record(run: TrackedRun) -> dict[str, Any]:
             where=without_credentials(name),
             hint="runs of projects in git can be reproduced",
         )
-    location, _, subdirectory = name.partition("#")
     missing = [
         "changes beyond the commit were not recorded",
-        "no lock was recorded: packages are resolved as of the start of the run",
+        NO_DIGEST if tags.get("mlflow.project.env") == "docker" else NO_LOCK,
         "inputs were not recorded: they are taken as they are now",
     ]
     if "mlflow.project.env" not in tags:
         missing.append("the run used the packages of its host, and nobody wrote them down")
+    if is_script:
+        missing.append("the arguments of the script were not recorded: it gets none")
     return {
         "run_id": run.run_id,
-        "source": _source(tags, _local(location), subdirectory, commit),
-        "entry_point": tags.get("mlflow.project.entryPoint", "main"),
-        "parameters": dict(run.params),
+        **(_script(name, commit, run) if is_script else _project(name, commit, run)),
         "environment": {},
         "outcome": {"status": run.status, "reason": "exit"},
         "as_of": _start(run),
         "missing": missing,
     }
+
+
+def _project(name: str, commit: str, run: TrackedRun) -> dict[str, Any]:
+    location, _, subdirectory = name.partition("#")
+    return {
+        "source": _source(run.tags, _local(location), subdirectory, commit),
+        "entry_point": run.tags.get("mlflow.project.entryPoint", "main"),
+        "parameters": dict(run.params),
+    }
+
+
+def _script(name: str, commit: str, run: TrackedRun) -> dict[str, Any]:
+    """Return where a script is, and that it is run by itself.
+
+    Its path is what it was started by: a relative one is looked for below the current directory.
+
+    Raises:
+        StoreError: It is in no repository of this machine.
+    """
+    path = os.path.realpath(name)
+    folder = os.path.dirname(path) if os.path.isabs(name) else os.path.realpath(os.curdir)
+    root = repository_root(os.path.dirname(path)) if os.path.isdir(os.path.dirname(path)) else None
+    if root is None:
+        raise StoreError(
+            f"run {run.run_id} {NO_RECORD}, and its script is in no repository here",
+            where=without_credentials(name),
+            hint="go to the folder where it was started from, in a clone that has the commit",
+        )
+    return {
+        "source": _source(run.tags, folder, "", commit),
+        "entry_point": os.path.relpath(path, folder),
+        "parameters": {},
+    }
+
+
+def is_script(record: Any) -> bool:  # noqa: ANN401 - a document
+    """Whether a record is that of a script that logged by itself."""
+    return is_foreign(record) and str(record["entry_point"]).endswith((".py", ".sh"))
 
 
 def is_foreign(record: Any) -> bool:  # noqa: ANN401 - a document

@@ -15,13 +15,14 @@ from runner.errors import EnvError, ParameterError, RunprojError, UsageError
 from runner.model.event import Opened, Warned
 from runner.model.plan import RunRequest
 from runner.model.project import ProjectReference
-from runner.model.spec import Problem
+from runner.model.spec import DockerSpec, Problem, PythonSpec
 from runner.model.value import EMPTY, RunId, Value, changed
 from runner.model.verdict import Tolerances, Verdict
 from runner.pipeline.comparison import Side, compared, histories, reasons_of, status_of
 from runner.pipeline.differences import differences
 from runner.pipeline.draft import drafted, release
 from runner.pipeline.follow import follow
+from runner.pipeline.foreign import is_script
 from runner.pipeline.launch import DEFAULT_EXPERIMENT, launch
 from runner.pipeline.page import page
 from runner.pipeline.pinning import Pinned, pinned
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from runner.model.lock import RecordedLock
     from runner.model.plan import Draft
     from runner.model.project import WorkingTree
+    from runner.model.spec import ProjectSpec
     from runner.pipeline.follow import Ended
     from runner.ports import Reporter, Services, TrackingStore
 
@@ -144,12 +146,14 @@ def prepared(asked: Reproduction, services: Services) -> tuple[Draft, Pinned]:
         if asked.commit and not asks_for_the_same(reference, spec):
             lock = None
             _tell_other_environment(asked.commit, services)
+        _check_packages(asked, spec)
         pins = pinned(asked, spec, tree, services.home)
+        moment = _as_of(asked, tree, spec)
     except BaseException:
         release(tree)
         raise
     request = _request(asked, tree, pins, services)
-    draft = drafted(changed(request, recorded_lock=lock), tree, services)
+    draft = drafted(changed(request, recorded_lock=lock, as_of=moment), tree, services)
     try:
         if lock is not None or not asked.commit:
             _check_manager(draft, reference)
@@ -180,7 +184,6 @@ def _request(
         entry_point=record["entry_point"],
         parameters=pins.parameters,
         environment_manager=asked.environment_manager or before.get("environment_manager"),
-        as_of=_as_of(asked, tree),
         refresh=asked.refresh,
         backend=before.get("backend", "local"),
         experiment_name=experiment_name,
@@ -207,8 +210,24 @@ def _experiment(asked: Reproduction, services: Services) -> tuple[str | None, st
     return None, store.experiment(experiment_id).name
 
 
-def _as_of(asked: Reproduction, tree: WorkingTree) -> str | None:
+def _check_packages(asked: Reproduction, spec: ProjectSpec) -> None:
+    """See that something says which packages a script needs.
+
+    Raises:
+        EnvError: Nothing does.
+    """
+    is_unknown = spec.file is None and spec.environment == PythonSpec()
+    if is_script(asked.reference.record) and is_unknown and not asked.environment_manager:
+        raise EnvError(
+            "nothing says which packages the script needs: there is no environment file beside it",
+            hint=f"--env-manager {HOST} takes those of this machine",
+        )
+
+
+def _as_of(asked: Reproduction, tree: WorkingTree, spec: ProjectSpec) -> str | None:
     """Return the date of the packages: the start of a run whose packages nobody wrote down.
+
+    Images have no date: of a run of which no digest was recorded, the name is taken as it is now.
 
     What is resolved anew is resolved as of now, unless another date is asked for.
     """
@@ -217,7 +236,7 @@ def _as_of(asked: Reproduction, tree: WorkingTree) -> str | None:
         return _start(reference)
     if asked.as_of or asked.environment_manager == HOST:
         return asked.as_of
-    if not reference.is_foreign or asked.commit:
+    if not reference.is_foreign or asked.commit or isinstance(spec.environment, DockerSpec):
         return NOW if asked.refresh else None
     return NOW if has_lock(tree.project) else str(reference.record["as_of"])
 

@@ -91,6 +91,7 @@ class Connection:
         self._buffer = bytearray()
         self._deaf = False
         self._shaken = tls is None
+        self._scheme = "http" if tls is None else "https"
         if tls is not None:
             client = tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
         self.socket = client
@@ -218,7 +219,8 @@ class Connection:
         body = self._body(headers)
         if target.startswith("http://"):  # absolute form, as proxies send it
             target = "/" + target.partition("://")[2].partition("/")[2]
-        request = Request(method, target, headers, body=io.BufferedReader(body), peer=self.peer)
+        stream = io.BufferedReader(body)
+        request = Request(method, target, headers, body=stream, peer=self.peer, scheme=self._scheme)
         return request, body, keep
 
     def _body(self, headers: dict[str, str]) -> Body:

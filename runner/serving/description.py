@@ -55,7 +55,7 @@ TAKES: Final[dict[str, str]] = {
     "metrics/get-history-bulk-interval": (
         "run_ids:texts! metric_key! start_step:int end_step:int max_results:int"
     ),
-    "artifacts/list": "run_id! path",
+    "artifacts/list": "run_id! path page_token",
     "logged-models": "experiment_id! name model_type source_run_id params:pairs tags:pairs",
     "logged-models/search": (
         "experiment_ids:texts datasets:measured filter order_by:orders max_results:int page_token"

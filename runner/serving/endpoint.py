@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runner.model.tracking import TrackedRun
     from runner.ports import TrackingStore
     from runner.serving.server import Server
+    from runner.serving.service import Service
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 1024
@@ -34,16 +35,24 @@ class LoopbackEndpoint:
     """MLflow's REST API for the command of one run; implements ``runner.ports.Endpoint``.
 
     The address holds an unguessable token, so that no other user of the machine can write.
+    ``nested`` is the URI of the store for runs inside this one, when it takes more than its own.
     """
 
     def __init__(
-        self, *, store: TrackingStore, run: TrackedRun, environ: Mapping[str, str] = EMPTY
+        self,
+        *,
+        store: TrackingStore,
+        run: TrackedRun,
+        environ: Mapping[str, str] = EMPTY,
+        nested: str | None = None,
     ) -> None:
         self._store = store
+        self._nested = nested or store.uri
         self._run = run
         self._environ = environ
         self._token = os.urandom(16).hex()
         self._server: Server | None = None
+        self._service: Service | None = None
         self._listener = socket()
         try:
             self._listener.bind((LOOPBACK, 0))
@@ -69,7 +78,7 @@ class LoopbackEndpoint:
             "MLFLOW_RUN_ID": run.run_id,
             "MLFLOW_EXPERIMENT_ID": run.experiment_id,
             "RUNPROJ_ENDPOINT": self.uri,
-            "RUNPROJ_TRACKING_URI": self._store.uri,
+            "RUNPROJ_TRACKING_URI": self._nested,
             "RUNPROJ_RUN_ID": run.run_id,
             "RUNPROJ_EXPERIMENT_ID": run.experiment_id,
             **manners(self._environ),
@@ -85,7 +94,8 @@ class LoopbackEndpoint:
         from runner.serving.server import Server
         from runner.serving.service import Service
 
-        gate = Gate(token=self._token, service=Service(self._store, run=self._run))
+        self._service = Service(self._store, run=self._run)
+        gate = Gate(token=self._token, service=self._service)
         self._server = Server(self._listener.detach(), answer=gate.answer)
         self._server.start()
 
@@ -105,6 +115,8 @@ class LoopbackEndpoint:
             self.serve()
         if self._server is not None:
             self._server.close(within=within.total_seconds())
+        if self._service is not None:
+            self._service.close()
         return True
 
 

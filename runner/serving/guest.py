@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 
+from runner.errors import StoreError
 from runner.model.value import changed
 
 TYPE_CHECKING = False
@@ -67,7 +68,15 @@ class Guest:
             self._wish = None
             if wish == run.experiment_id or run.status != "RUNNING" or _has_begun(run):
                 return run
-            return self._store.move_run(run.run_id, wish)
+            return self._moved(run, wish)
+
+    def _moved(self, run: TrackedRun, experiment_id: str) -> TrackedRun:
+        try:
+            return self._store.move_run(run.run_id, experiment_id)
+        except StoreError as error:
+            if error.status != "NOT_IMPLEMENTED":
+                raise
+            return run  # a server behind us moves no runs: the client says what it always says
 
     def adopted(self, run: TrackedRun) -> TrackedRun:
         """Give a project run that is about to be made its parent, when it names none."""

@@ -103,7 +103,7 @@ class AccountDoor:
     def _first_visit(self, name: str) -> MemberVisit:
         guarded = GuardedStore(self._store, Member(name, self._accounts), self._places)
         # One lock for all: what two users extend at once is read and written in turn.
-        service = Service(guarded, history_lock=self.public.history_lock)
+        service = Service(guarded, beside=self.public)
         with self._lock:
             return self._visits.setdefault(name, MemberVisit(name, self._accounts, service))
 

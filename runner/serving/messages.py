@@ -52,10 +52,21 @@ def missing(what: str) -> Refusal:
 class Request:
     """One request. ``path`` is still percent-encoded; header names are in lower case.
 
-    ``peer`` is the address of the client and ``user`` who it is, ``""`` where nobody asks for it.
+    ``peer`` is the address of the client and ``user`` who it is, ``""`` where nobody asks for it;
+    ``upload_limit`` says how many bytes a file may have.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "peer", "query", "user")
+    __slots__ = (
+        "body",
+        "headers",
+        "method",
+        "path",
+        "peer",
+        "query",
+        "scheme",
+        "upload_limit",
+        "user",
+    )
 
     def __init__(
         self,
@@ -65,12 +76,15 @@ class Request:
         *,
         body: BinaryIO,
         peer: str = "",
+        scheme: str = "http",
     ) -> None:
         self.method = method
         self.path, _, self.query = target.partition("?")
         self.headers = headers
         self.body = body
         self.peer = peer
+        self.scheme = scheme
+        self.upload_limit: int | None = None
         self.user = ""
 
 

@@ -317,7 +317,8 @@ def _all_runs(
 
 
 def list_artifacts(service: Service, given: Arguments) -> JSON:
-    """``artifacts/list``."""
+    """``artifacts/list``: all at once; ``page_token`` is not used, as by MLflow's server."""
+    given.text("page_token", default="")
     run = service.store.run(_id(given))
     path = given.text("path", default="")
     files = listed(service.store.artifacts(run), path)

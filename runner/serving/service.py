@@ -12,7 +12,7 @@ from runner.serving.messages import Refusal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.model.tracking import LoggedModel, TrackedRun
-    from runner.ports import LineageStore, ModelStore, RegistryStore, TrackingStore
+    from runner.ports import LineageStore, ModelStore, Parts, RegistryStore, TrackingStore
 
 SCHEME = "mlflow-artifacts:"
 
@@ -20,8 +20,9 @@ SCHEME = "mlflow-artifacts:"
 class Service:
     """A tracking store, as clients on the network see it.
 
-    ``history_lock`` is for values that are read, extended and written; services that share a store
-    share it.
+    ``history_lock`` is for values that are read, extended and written, ``uploads`` are those in
+    parts that clients have begun here (None: ended). Services that share a store share both:
+    ``beside`` is another one.
     """
 
     def __init__(
@@ -29,14 +30,21 @@ class Service:
         store: TrackingStore,
         *,
         run: TrackedRun | None = None,
-        history_lock: threading.Lock | None = None,
+        beside: Service | None = None,
     ) -> None:
         self.store = store
         self.files = Files(store)
         self._models: ModelStore | None = None
         self._lineages: LineageStore | None = None
         self.guest = Guest(store, run=run)
-        self.history_lock = history_lock or threading.Lock()
+        self.history_lock: threading.Lock = beside.history_lock if beside else threading.Lock()
+        self.uploads: dict[str, Parts | None] = beside.uploads if beside else {}
+
+    def close(self) -> None:
+        """Forget what clients have begun and not ended."""
+        for upload, parts in list(self.uploads.items()):
+            if parts is not None:
+                parts.abort(upload)
 
     @property
     def models(self) -> ModelStore:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Stream: TypeAlias = Callable[[Service, Request], Response]
 
-DECLINED: Final = "Multipart upload is not supported for the current artifact repository"
-"""How MLflow's clients know that they shall send one piece: they compare the words."""
 MOST_UPLOADED: Final = 10 << 20
 """The longest file that ``upload-artifact`` takes, as with MLflow; the proxy takes any."""
 
@@ -33,9 +31,16 @@ def stream(method: str, path: str) -> Stream | None:
     for prefix in AJAX:
         if path.startswith(f"{prefix}logged-models/") and path.endswith("/artifacts/files"):
             return model_file if method == "GET" else None
+    if call := multipart_call(path):
+        return multipart if method == ("PUT" if call == "part" else "POST") else None
+    return None
+
+
+def multipart_call(path: str) -> str | None:
+    """Return the name of a call about an upload in parts, None for other paths."""
     for prefix in MULTIPART:
-        if path.startswith(prefix) and method == "POST":
-            return multipart
+        if path.startswith(prefix):
+            return path[len(prefix) :].partition("/")[0]
     return None
 
 
@@ -80,12 +85,11 @@ def upload(service: Service, request: Request) -> Response:
     return json_response({})
 
 
-def multipart(_service: Service, _request: Request) -> Response:
-    """``mpu/create|complete|abort``: clients then send the file in one piece, which is streamed.
+def multipart(service: Service, request: Request) -> Response:
+    """``mpu/create|part|complete|abort``: a file in parts."""
+    from runner.serving.uploads import answer
 
-    MLflow's own server answers so, too, where artifacts lie in a folder.
-    """
-    raise Refusal(f"{DECLINED}: send the file in one piece, of any size", "NOT_IMPLEMENTED")
+    return answer(service, request)
 
 
 def described(service: Service, request: Request) -> Response:

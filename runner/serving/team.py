@@ -8,6 +8,7 @@ from runner.serving.gate import answered, in_words
 from runner.serving.gauges import KIND
 from runner.serving.messages import Refusal, Response
 from runner.serving.routes import CALLS, PREFIXES, artifact_path
+from runner.serving.streams import multipart_call
 from runner.version import __version__
 
 TYPE_CHECKING = False
@@ -88,8 +89,8 @@ class TeamGate:
 
     def _limit(self, request: Request) -> None:
         """Refuse a body that is too long, before it is read or while it is."""
-        is_file = artifact_path(request.path) is not None
-        limit = self.max_upload if is_file else self.max_body
+        request.upload_limit = self.max_upload
+        limit = self.max_upload if is_file(request.path) else self.max_body
         if limit is None:
             return
         length = _length(request)
@@ -97,6 +98,11 @@ class TeamGate:
             request.body = Limited(request.body, limit)  # type: ignore[assignment]  # read() is used
         elif length > limit:
             raise too_long(limit)
+
+
+def is_file(path: str) -> bool:
+    """Whether the body of a request to a path is a file, or a part of one."""
+    return artifact_path(path) is not None or multipart_call(path) == "part"
 
 
 class Limited:
@@ -137,7 +143,7 @@ def too_long(limit: int) -> Refusal:
 
 def call_name(path: str) -> str:
     """Return the name that a path is counted under: there are few, whatever clients ask for."""
-    if artifact_path(path) is not None:
+    if artifact_path(path) is not None or multipart_call(path) is not None:
         return "mlflow-artifacts"
     if path in OPEN or path == "/metrics":
         return path

@@ -39,13 +39,15 @@ class TeamServer:
         self._log: AccessLog | None = None
         store.experiments()  # a store that cannot be used is found now
         tls = _tls(options)
-        door = _door(store, options)
+        self._door = _door(store, options)
         self._listener = _bound(options)
         self.port: int = self._listener.getsockname()[1]
         try:
             self._log = AccessLog(options.access_log) if options.access_log else None
             gauges = Gauges(store=store.uri, connections=lambda: self._server.connections)
-            gate = TeamGate(admission=_admission(options), door=door, gauges=gauges, log=self._log)
+            gate = TeamGate(
+                admission=_admission(options), door=self._door, gauges=gauges, log=self._log
+            )
             gate.max_body, gate.max_upload = options.max_body, options.max_upload
         except BaseException:
             self._listener.close()
@@ -75,6 +77,7 @@ class TeamServer:
     def close(self) -> None:
         """Refuse new clients, finish what is under way, stop."""
         self._server.close(within=self._options.grace, accept=False)
+        self._door.public.close()
         if self._log is not None:
             self._log.close()
 

@@ -1,8 +1,9 @@
 """Spec and request -> how the run's container is made; what reaches beyond it is refused or said.
 
 Nothing here is read by a shell: volumes and values are taken apart as texts. What a *project* asks
-of the host (a path outside of it, the host's network) needs the caller's word, and so does what
-gives the whole host away whoever asks for it (``--privileged``, the engine's socket, ``/``).
+of the host (the caller's home, the host's network) needs the caller's word, and so does what gives
+the whole host away, whoever asks for it (``--privileged``, the engine's socket, ``/``). Other
+folders outside of the project are shown as MLflow does, and said.
 """
 
 from __future__ import annotations
@@ -48,12 +49,18 @@ class Containment:
         self._project = os.path.realpath(tree.project)
         self._environ = environ
         self.mounts: list[Mount] = []
+        self.outside: list[str] = []
         self.asked: list[str] = []
         self.grave: list[str] = []
 
     @property
     def powers(self) -> tuple[str, ...]:
-        """Everything that needs the caller's word, each once."""
+        """Everything that reaches beyond the container, each once."""
+        return tuple(dict.fromkeys((*self.refused, *self.outside)))
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What of it needs the caller's word."""
         return tuple(dict.fromkeys((*self.asked, *self.grave)))
 
     def volume(self, text: str, *, by_project: bool) -> None:
@@ -107,7 +114,14 @@ class Containment:
         elif any(_is_below(path, top) or _is_below(top, path) for top in PRECIOUS):
             self.grave.append(f"the volume {text!r} shows it the host's {path}")
         elif by_project and not inside:
-            self.asked.append(f"the volume {text!r} shows it {path}, outside of the project")
+            found = f"the volume {text!r} shows it {path}, outside of the project"
+            (self.asked if self._is_private(path) else self.outside).append(found)
+
+    def _is_private(self, path: str) -> bool:
+        """Whether a path shows the caller's home, or what is hidden in it: keys, for one."""
+        home = os.path.realpath(self._environ.get("HOME") or "/nowhere")
+        hidden = _is_below(path, home) and os.path.relpath(path, home).startswith(".")
+        return hidden or _is_below(home, path)
 
     def settings(self, found: Mapping[str, Any]) -> None:
         """Note which of the settings give the host away."""
@@ -208,9 +222,9 @@ def _gpus(spec: DockerSpec) -> list[dict[str, object]]:
 
 def _ask(under_way: Containment, request: RunRequest, spec: DockerSpec) -> None:
     """Refuse what the caller has not allowed."""
-    if request.host_access or not under_way.powers:
+    if request.host_access or not under_way.refused:
         return
-    first, *more = under_way.powers
+    first, *more = under_way.refused
     also = f" (and {len(more)} more)" if more else ""
     message = f"the container would reach beyond itself: {first}{also}"
     hint = f"if that is meant, allow it with {FLAG}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.model.project import WorkingTree
     from runner.model.spec import EnvironmentSpec, ProjectSpec
 
-EDITION = "2"
+EDITION = "3"
 """To be raised whenever the same files are read to another spec: forgets what is remembered."""
 SCHEMAS = ("mlproject", "python_env", "conda_env")
 PREFERRED = ("MLproject", "MLProject", "mlproject")
@@ -76,7 +76,8 @@ def judged(problems: Sequence[Problem], *, entry_point: str) -> tuple[Problem, .
     Raises:
         SpecError: There are errors among the problems of the project or of the entry point.
     """
-    relevant = [p for p in problems if p.entry_point in {None, entry_point}]
+    concerned = (p for p in problems if p.entry_point in {None, entry_point})
+    relevant = [p for p in concerned if p.severity != "note"]
     errors = [p for p in relevant if p.severity == "error" or p.rule == SPARK_JOB]
     if errors:
         raise _refusal(errors, problems)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from runner.stores.parts import FolderParts
+
 CHUNK = 1 << 20
 PARTIAL = ".runproj-partial"
 """How the names of files end that are being written; they are not listed."""
@@ -48,6 +50,17 @@ class FolderArtifacts:
     def folder(self) -> str:
         """Return the folder; the caller makes it when it is not there."""
         return self._root
+
+    def parts(self) -> FolderParts:
+        """Return the uploads that come in parts."""
+        from runner.stores.parts import FolderParts
+
+        return FolderParts(self, self._root)
+
+    def check(self, path: str) -> None:
+        """Refuse a path that a file cannot have here."""
+        if not self._inside(path) or not plain_path(path):
+            raise refused("an artifact needs a name")
 
     def put(self, path: str, content: BinaryIO | bytes) -> None:
         """Write one file, whole or not at all, through a neighbour that is renamed."""

@@ -130,11 +130,22 @@ class SpoolingStore(RestStore):
     # --------------------------------------------------------------------------------------- a run
 
     def run(self, run_id: RunId) -> TrackedRun:
-        """Return one run, from the spool if it began there."""
+        """Return one run, from the spool if it began there.
+
+        Of one that we made, and whose server has failed since, what it was made of is known.
+        """
         store = self.shelter_of(run_id)
         if store and self._whole.get(run_id):
             return store.run(run_id)
-        return super().run(run_id)
+        made = self._made.get(run_id)
+        if made is None:
+            return super().run(run_id)
+        if self._is_reachable(run_id):
+            try:
+                return super().run(run_id)
+            except StoreUnavailableError as error:
+                self._fall(error)
+        return made
 
     def update_run(
         self,

@@ -95,7 +95,7 @@ class Engine:
 
         Before the container is started: on one that has ended an attachment never ends.
         """
-        target = f"/containers/{identity}/attach?stream=1&stdout=1&stderr=1&logs=1"
+        target = f"/containers/{identity}/attach?stream=1&stdout=1&stderr=1"
         if self.where.socket is None:
             return SdkStream(self._answered_by_sdk("POST", target, None, None))
         connection = self._connected(self.where.socket, None)

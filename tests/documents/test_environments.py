@@ -9,6 +9,7 @@ import pytest
 from runner.documents.project import read_project
 from runner.documents.remembered import ProjectFiles
 from runner.model.spec import CondaSpec, DockerSpec, PythonSpec
+from runner.stages.load import judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,9 @@ def test_conda_with_python_and_pip_only_is_a_python_environment(read: Read) -> N
     found = read({"MLproject": "conda_env: conda.yaml\n", "conda.yaml": text})
 
     spec = environment(found)
-    assert found.problems == ()
+    notes = [(p.severity, str(p.place), p.message.partition(" ")[0]) for p in found.problems]
+    assert notes == [("note", "conda.yaml:1:1", "'name'"), ("note", "conda.yaml:10:1", "'prefix'")]
+    assert judged(found.problems, entry_point="main") == (), "a run says nothing, strict or not"
     assert isinstance(spec, PythonSpec)
     assert (spec.kind, spec.origin, spec.python) == ("conda", "conda.yaml", "3.8")
     assert spec.build_requirements == ("pip==20.2.*",)

@@ -171,6 +171,8 @@ def test_a_run_that_begins_without_its_server(scene: Scene, home: Path, fault: s
     assert scene.sync() == []
 
 
+BEFORE_THE_COMMAND = 2
+"""Requests to a server before a command begins: the run is made, its parameters are logged."""
 CALLS = ("experiments/get-by-name", "runs/create", "runs/log-batch", "PUT", "runs/update")
 FAULTS = ("drop", "500", "page", "lose")
 QUICK = {
@@ -217,6 +219,43 @@ def test_a_server_that_fails_from_some_point_on(
     scene.complete(run)
     assert delivery["delivered_as"] == run.run_id
     assert waiting(home) == []
+
+
+def test_what_a_command_logs_outlives_its_server_behind_an_endpoint(
+    scene: Scene, home: Path
+) -> None:
+    fallen = False
+
+    def fail(_method: str, path: str) -> str:
+        nonlocal fallen
+        fallen = fallen or ("/log-" in path and len(scene.server.asked) > BEFORE_THE_COMMAND)
+        return "500" if fallen else ""
+
+    scene.logs()
+    scene.server.fault = fail
+    done = scene.run("--tracking", "endpoint")
+    assert fallen
+    assert done.returncode == 0, done.stderr
+    assert "the run goes on and is recorded on this machine" in done.stderr
+    scene.server.always("")
+    (delivery,) = scene.sync()
+    assert delivery["state"] == "delivered", delivery
+    (run,) = scene.runs()
+    scene.complete(run)
+    assert run.params["depth"] == "3"
+    history = scene.server.store.history(run.run_id, "loss")
+    assert [m.value for m in history] == [0.0, 0.5, 1.0, 1.5, 2.0]
+    assert waiting(home) == []
+
+
+def test_an_endpoint_in_front_of_a_server_that_is_well_changes_nothing(scene: Scene) -> None:
+    scene.logs()
+    done = scene.run(RUNPROJ_TRACKING="endpoint")
+    assert done.returncode == 0, done.stderr
+    (run,) = scene.runs()
+    scene.complete(run)
+    assert run.params["depth"] == "3"
+    assert len(scene.server.store.history(run.run_id, "loss")) == 5
 
 
 @pytest.mark.slow

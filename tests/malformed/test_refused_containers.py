@@ -32,9 +32,9 @@ def usage(name: str, *arguments: str, names: tuple[str, ...]) -> Case:
 CASES = (
     spec("a volume that is none", "nowhere", volumes=["nowhere"]),
     spec("a volume over everything", "hide the whole image", volumes=["./x:/"]),
-    spec("a volume of another project", "--allow-host-access", volumes=["../other:/x"]),
+    spec("a volume of the caller's keys", "--allow-host-access", volumes=["~/.ssh:/x"]),
     spec("a volume by variable", "NOBODY_SET_THIS", volumes=["${NOBODY_SET_THIS}:/x"]),
-    spec("a volume that a shell would run", "$(touch pwned)", volumes=["$(touch pwned)/../..:/x"]),
+    spec("a volume that a shell would run", "$(touch pwned)", volumes=["./x:/x:$(touch pwned)"]),
     spec("gpus that are none", "gpus: many", gpus="many"),
     spec("the host's network", "--allow-host-access", network="host"),
     spec("a dockerfile elsewhere", "../Dockerfile", dockerfile="../Dockerfile"),

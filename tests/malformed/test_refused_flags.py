@@ -36,6 +36,7 @@ FLAGS = (
     run("-P", names=("-P",)),
     run("--timeout", names=("--timeout",)),
     run("second", names=("second",)),
+    run("--tracking", "sideways", names=("sideways", "direct")),
     run("--timeout", "soon", names=("soon",)),
     run("--timeout", "0", names=("0",)),
     run("--timeout=-5", names=("-5",)),

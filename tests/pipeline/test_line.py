@@ -210,6 +210,16 @@ def test_the_command_knows_its_run_and_nothing_leaks_from_ours(project: Path) ->
     assert Path(found["PWD"]) == project
 
 
+@pytest.mark.parametrize(
+    ("given", "uri"), [("sqlite:///own.db", "sqlite:///{}/own.db"), ("own", "file://{}/own")]
+)
+def test_a_command_may_reach_the_store_directly(project: Path, given: str, uri: str) -> None:
+    done = finished(project, "-e", "env", "--tracking", "direct", "--tracking-uri", given)
+    seen = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    assert seen["MLFLOW_TRACKING_URI"] == uri.format(os.getcwd())
+    assert "RUNPROJ_ENDPOINT" not in seen
+
+
 def test_a_nested_run_is_a_child_in_the_same_store(project: Path) -> None:
     done = finished(project, "-e", "nested")
     assert done.returncode == 0, done.stderr

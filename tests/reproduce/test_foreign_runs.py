@@ -50,9 +50,18 @@ def test_what_mlflow_quoted_is_read_again(value: str) -> None:
 @pytest.mark.parametrize(
     ("tags", "why"),
     [
-        ({}, "was not made by 'mlflow run'"),
+        ({}, "neither by 'mlflow run' nor by a script"),
         ({"mlflow.source.type": "PROJECT", "mlflow.source.name": "/p"}, "no commit"),
-        ({"mlflow.source.type": "LOCAL", "mlflow.source.name": "train.py"}, "was not made by"),
+        ({"mlflow.source.type": "LOCAL", "mlflow.source.name": "/opt/ipykernel"}, "nor by"),
+        ({"mlflow.source.type": "LOCAL", "mlflow.source.name": "train.py"}, "no commit"),
+        (
+            {
+                "mlflow.source.type": "LOCAL",
+                "mlflow.source.name": "/nowhere/train.py",
+                "mlflow.source.git.commit": "c" * 40,
+            },
+            "its script is in no repository here",
+        ),
     ],
 )
 def test_runs_that_nobody_can_make_again_are_refused(
@@ -126,3 +135,44 @@ def test_a_run_of_mlflow_run_gets_a_verdict(
     assert here.verdict(reference.run_id, "--env-manager", "local", "-P", "alpha=0.5", code=1)[
         "varied"
     ] == {"alpha": "0.5"}
+
+
+SCRIPT = """\
+import mlflow
+mlflow.log_param("rows", open("data.csv").read().count("\\n"))
+mlflow.log_metric("score", 0.75)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_of_a_script_with_mlflow_gets_a_verdict(
+    tmp_path: Path, machine: Callable[[str], Machine], mlflow_python: Callable[[str], str]
+) -> None:
+    python = mlflow_python("3.17.2")
+    repo = make_repo(tmp_path / "old", {"src/train.py": SCRIPT, "src/data.csv": "1\n2\n"})
+    here = machine("here")
+    here.environ["PATH"] = f"{Path(python).parent}:{here.environ['PATH']}"
+    uri = f"sqlite:///{here.here / 'mlflow.db'}"
+    here.environ["MLFLOW_TRACKING_URI"] = uri
+    folder = repo.path / "src"
+    argv = [python, "train.py"]
+    made = subprocess.run(argv, cwd=folder, env=here.environ, check=False, capture_output=True)
+    assert made.returncode == 0, made.stderr.decode()
+    store = open_store(uri, directory=str(here.here), environ={})
+    try:
+        (reference,) = store.runs(["0"]).runs
+    finally:
+        store.close()
+    repo.commit({"src/train.py": "raise SystemExit('a later version')\n"})
+
+    lost = here.call("reproduce", reference.run_id, "--json")
+    assert lost.returncode == 3
+    assert "in no repository here" in lost.stdout + lost.stderr
+    here.here, here.environ["PWD"] = folder, str(folder)
+    unknown = here.call("reproduce", reference.run_id, "--json")
+    assert unknown.returncode == 3
+    assert "nothing says which packages" in unknown.stdout + unknown.stderr
+    found = here.verdict(reference.run_id, "--env-manager", "local")
+    assert found["status"] == "IDENTICAL"
+    assert {c["name"] for c in found["comparisons"]} == {"status", "rows", "score"}
+    assert any("arguments of the script" in sentence for sentence in found["warnings"])

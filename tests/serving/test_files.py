@@ -59,6 +59,8 @@ def test_folders_are_listed(client: Client, run: TrackedRun, base: str) -> None:
         {"path": "b.txt", "is_dir": False, "file_size": 3},
         {"path": "sub", "is_dir": True},
     ]
+    again = client.get("artifacts/list", run_id=run.run_id, page_token="x")
+    assert again == found, "all at once, as by MLflow's server"
     found = client.get("artifacts/list", run_id=run.run_id, path="sub")
     assert [item["path"] for item in found["files"]] == ["sub/c.txt", "sub/deep"]
     for wanted in (f"0/{run.run_id}/artifacts/sub", f"/0/{run.run_id}/artifacts/sub/"):

@@ -52,7 +52,7 @@ def aimed(value: Any, run_id: str) -> Any:
     return run_id if value == "RUN" else value
 
 
-@RELAXED
+@settings(RELAXED, max_examples=60)
 @given(
     call=st.sampled_from(sorted(CALLS)),
     body=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6),
@@ -70,7 +70,7 @@ def test_calls(
     assert isinstance(json.loads(answer), dict)
 
 
-@RELAXED
+@settings(RELAXED, max_examples=60)
 @given(
     call=st.sampled_from(sorted(MODEL_CALLS)),
     body=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4),

@@ -69,10 +69,3 @@ def test_uploads(client: Client, run: TrackedRun) -> None:
     ):
         status, answer = client.raw("POST", wrong, body)
         assert (status, json.loads(answer)["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-
-
-def test_uploads_in_parts_are_declined_so_that_clients_send_one(client: Client) -> None:
-    for step in ("create", "complete", "abort"):
-        path = f"/api/2.0/mlflow-artifacts/mpu/{step}/0/x/artifacts"
-        status, answer = client.raw("POST", path, json.dumps({"path": "a", "num_parts": 2}))
-        assert (status, json.loads(answer)["error_code"]) == (501, "NOT_IMPLEMENTED")

@@ -108,9 +108,8 @@ def test_a_volume_whose_variable_is_unset(contain: Contain) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("/srv/data:/data", "outside of the project"),
-        ("../sibling:/data", "outside of the project"),
         ("~/.ssh:/keys", "outside of the project"),
+        ("~:/home", "outside of the project"),
         ("./link:/keys", "outside of the project"),
         ("/:/host", "the whole file system of the host"),
         ("/../..:/host", "the whole file system of the host"),
@@ -123,7 +122,7 @@ def test_a_volume_whose_variable_is_unset(contain: Contain) -> None:
 def test_a_project_that_reaches_out_needs_the_callers_word(
     contain: Contain, project: Path, text: str, said: str
 ) -> None:
-    (project / "link").symlink_to("/srv")
+    (project / "link").symlink_to(project.parent / ".ssh")
 
     with pytest.raises(RunprojError, match="reach beyond itself") as refused:
         contain({"volumes": (text,)})
@@ -134,6 +133,16 @@ def test_a_project_that_reaches_out_needs_the_callers_word(
     assert refused.value.exit_code == 2
     assert len(allowed.powers) == 1
     assert [problem.rule for problem in warnings(allowed)] == ["host-access"]
+
+
+@pytest.mark.parametrize("text", ["/srv/data:/data", "../sibling:/data", "~/data:/data"])
+def test_data_outside_of_the_project_are_shown_as_mlflow_does_and_said(
+    contain: Contain, text: str
+) -> None:
+    found = contain({"volumes": (text,)})
+    (problem,) = warnings(found)
+    assert problem.rule == "host-access"
+    assert "outside of the project" in problem.message
 
 
 def test_what_the_caller_mounts_is_his_own_word(contain: Contain) -> None:

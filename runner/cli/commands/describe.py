@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from runner.codec import JSON
     from runner.model.spec import EntryPoint, EnvironmentSpec, Parameter, Problem, ProjectSpec
 
+COLOURS = {"error": "red", "warning": "yellow"}
+
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
@@ -58,7 +60,7 @@ def call(options: Namespace, console: Console) -> int:
     for line in _lines(spec, title, console):
         console.say(line)
     for problem in problems:
-        console.tell(str(problem), colour="red" if problem.severity == "error" else "yellow")
+        console.tell(str(problem), colour=COLOURS.get(problem.severity))
     return 0
 
 

@@ -118,6 +118,12 @@ def arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="fail when the tracking server cannot be had, instead of recording here for now",
     )
+    add(
+        "--tracking",
+        metavar="HOW",
+        help="how the command logs: through an 'endpoint' of ours (the default for local stores), "
+        "or 'direct' to the store",
+    )
     add("--timeout", metavar="TIME", help="end the command after so long: 90, 15m, 2h, 1d")
     add(
         "--as-of",
@@ -159,6 +165,7 @@ def call(options: Namespace, console: Console) -> int:
     found = settings(
         tracking_uri=options.tracking_uri,
         require_tracking=options.require_tracking,
+        tracking=options.tracking,
         offline=options.offline,
     )
     request = request_of(options, found)

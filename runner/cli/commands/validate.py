@@ -141,7 +141,10 @@ def _problems_of(error: RunprojError) -> tuple[Problem, ...]:
 
 
 def _strict(verdict: Verdict) -> Verdict:
-    problems = tuple(changed(problem, severity="error") for problem in verdict.problems)
+    problems = tuple(
+        problem if problem.severity == "note" else changed(problem, severity="error")
+        for problem in verdict.problems
+    )
     return changed(verdict, problems=problems)
 
 
