@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         EnvironmentBuilder,
         EnvironmentCatalog,
         LockMixer,
+        PackageFiles,
         ProjectLocks,
         Reporter,
         Source,
@@ -62,6 +63,7 @@ class Application:
         self._store: TrackingStore | None = None
         self._shelter_of: Callable[[str], TrackingStore | None] | None = None
         self._others: list[TrackingStore] = []
+        self._found_in: dict[str, str] = {}
 
     @property
     def home(self) -> str:
@@ -76,7 +78,8 @@ class Application:
     @property
     def _for_packages(self) -> Mapping[str, str]:
         """The variables that say where packages come from."""
-        return {**self.environ, **OFFLINE} if self.settings.offline else self.environ
+        offline = OFFLINE if self.settings.offline else {}
+        return {**self.environ, **offline, **self._found_in}
 
     @property
     def now(self) -> Callable[[], datetime]:
@@ -163,6 +166,24 @@ class Application:
         from runner.environments.project_locks import KindsOfLocks
 
         return KindsOfLocks(home=self.home, environ=self._for_packages, reporter=self.reporter)
+
+    def package_files(self, manager: str) -> PackageFiles:
+        """Return what has the wheels of uv's and virtualenv's environments."""
+        if manager not in {"uv", "virtualenv"}:
+            raise UsageError(
+                f"the packages of environments made by {manager!r} cannot be packed yet",
+                hint="export the run without --with-packages",
+            )
+        from runner.environments.package_files import WheelFiles
+
+        return WheelFiles(home=self.home, environ=self._for_packages, reporter=self.reporter)
+
+    def take_packages_from(self, folder: str) -> None:
+        """Have environments made of the files in a folder, and of what was fetched before."""
+        from urllib.parse import quote
+
+        place = f"file://{quote(folder)}"
+        self._found_in = {"UV_FIND_LINKS": place, "PIP_FIND_LINKS": place, "PIP_NO_INDEX": "1"}
 
     def backend(self, name: str) -> Backend:
         """Return one backend."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         EnvironmentLock,
         LockRequest,
         ProjectLock,
+        RecordedLock,
     )
     from runner.model.plan import Draft
     from runner.model.project import ProjectReference, RecordedSource, WorkingTree
@@ -580,6 +581,17 @@ class Reporter(Protocol):
         """Take note of what happened."""
 
 
+class PackageFiles(Protocol):
+    """Has the files that environments are installed from."""
+
+    def files(self, lock: RecordedLock) -> Iterator[tuple[str, str]]:
+        """Yield name and path of each file that a lock means on this machine, hashes checked.
+
+        Raises:
+            EnvError: One cannot be had.
+        """
+
+
 class Services(Protocol):
     """The outside world, as one run sees it. Adapters are made when they are asked for."""
 
@@ -605,6 +617,9 @@ class Services(Protocol):
 
     def builder(self, name: str) -> EnvironmentBuilder:
         """Return one builder; UsageError when there is none of that name."""
+
+    def package_files(self, manager: str) -> PackageFiles:
+        """Return what has the files of a manager's environments; UsageError where nothing has."""
 
     def backend(self, name: str) -> Backend:
         """Return one backend; UsageError when there is none of that name."""

@@ -32,7 +32,7 @@ from runner.pipeline.crate import METADATA, Packed, crate, listed
 from runner.pipeline.draft import release
 from runner.pipeline.produced import models_of
 from runner.pipeline.record import FOLDER
-from runner.pipeline.recorded import RecordedRun, source_of
+from runner.pipeline.recorded import RecordedRun, lock_of, source_of
 from runner.system.files import file_digest
 from runner.system.packing import packed
 from runner.system.signing import signed, signer
@@ -51,6 +51,8 @@ LARGEST_INPUT = 100 << 20
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in a bundle, so that the same run makes the same bundle."""
 SOURCE = "source.tar.gz"
+PACKAGES = "packages"
+"""The folder of what the environment is installed from, where that is packed."""
 SIGNATURE = f"{METADATA}.sig"
 """A signature of the metadata, and so of all files that they list (``runner.system.signing``)."""
 CHUNK = 1 << 20
@@ -70,11 +72,15 @@ def export(
     *,
     largest_input: int = LARGEST_INPUT,
     key: str | None = None,
+    with_packages: bool = False,
 ) -> tuple[Packed, ...]:
     """Write the bundle of a run, signed with an SSH key where one is given; return what is in it.
 
+    ``with_packages`` adds what the environment is installed from, so that it can be built offline.
+
     Raises:
-        UsageError: There is no such key.
+        UsageError: There is no such key, or the kind of environment has no files to pack.
+        EnvError: A package cannot be had.
         RunprojError: The project's files cannot be brought back, or the bundle not be written.
     """
     if recorded.is_foreign:
@@ -90,6 +96,8 @@ def export(
             writer.add(SOURCE, _source(recorded, services), "source")
             _add_inputs(recorded, writer, services, largest_input)
             _add_artifacts(recorded, writer)
+            if with_packages:
+                _add_packages(recorded, writer, services)
             files = tuple(writer.files)
             project = recorded.record.get("project") or "a project"
             user = recorded.record.get("user") or "unknown"
@@ -204,6 +212,17 @@ def _unfit(path: str, digest: str, size: int, largest: int) -> str | None:
     if not os.path.isfile(path):
         return "it is no file" if os.path.exists(path) else "it is not there any more"
     return None if file_digest(path) == digest else "it has changed since the run"
+
+
+def _add_packages(recorded: RecordedRun, writer: _Writer, services: Services) -> None:
+    manager = str(recorded.record.get("environment", {}).get("manager"))
+    packages = services.package_files(manager)
+    lock = lock_of(recorded)
+    if lock is None:
+        raise StoreError(f"run {recorded.run.run_id} has no lock, so its packages are not known")
+    for name, path in sorted(packages.files(lock)):
+        with open(path, "rb") as file:
+            writer.add(f"{PACKAGES}/{name}", file.read(), "package")
 
 
 def _add_artifacts(recorded: RecordedRun, writer: _Writer) -> None:

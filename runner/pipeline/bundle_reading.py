@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import StoreError
 from runner.model.tracking import LoggedModel, Metric, ModelMetric, TrackedRun
 from runner.model.value import RunId, changed
-from runner.pipeline.bundle import BUNDLE_VERSION, SOURCE, damage, opened_bundle
+from runner.pipeline.bundle import BUNDLE_VERSION, PACKAGES, SOURCE, damage, opened_bundle
 from runner.pipeline.recorded import RecordedRun, recorded_run
 from runner.system.files import Lock, cache_directory, file_digest, set_aside, write_whole
 
@@ -44,7 +44,11 @@ def imported(path: str, home: str, opened: Callable[[str], TrackingStore]) -> Re
         except (KeyError, ValueError, TypeError) as error:
             raise StoreError(f"the bundle is malformed: {error}", where=path) from None
         record = {**found.record, "inputs": [*_here(found.record.get("inputs", []), place)]}
-        return changed(found, record=record, source_archive=archive.read(SOURCE))
+        packages = os.path.join(place, PACKAGES)
+        return changed(
+            found, record=record, source_archive=archive.read(SOURCE),
+            packages=packages if os.path.isdir(packages) else "",
+        )  # fmt: skip
 
 
 def _unpacked(archive: zipfile.ZipFile, place: str, home: str, store: TrackingStore) -> RunId:
@@ -70,7 +74,9 @@ def _unpacked(archive: zipfile.ZipFile, place: str, home: str, store: TrackingSt
         if kind == "artifacts" and rest:
             artifacts.put(rest, archive.read(name))
         elif kind == "inputs" and rest:
-            _put_input(place, rest, archive.read(name))
+            _put(os.path.join(place, "inputs"), rest, archive.read(name))
+        elif kind == PACKAGES and rest:
+            _put(os.path.join(place, PACKAGES), rest, archive.read(name))
     write_whole(done, b"")
     return run_id
 
@@ -122,8 +128,7 @@ def _metrics(histories: dict[str, list[list[Any]]]) -> Iterator[Metric]:
             yield Metric(key=key, value=float(value), timestamp=timestamp, step=step)
 
 
-def _put_input(place: str, name: str, content: bytes) -> None:
-    root = os.path.join(place, "inputs")
+def _put(root: str, name: str, content: bytes) -> None:
     target = os.path.normpath(os.path.join(root, name))
     if not target.startswith(root + os.sep):
         raise ValueError(f"{name!r} leads out of the bundle")

@@ -35,7 +35,7 @@ OTHER_FORMAT = "application/octet-stream"
 class Packed(Value):
     """One file of a bundle: its path, size in bytes, sha256 in hex, and what it is to the run.
 
-    ``role`` is ``source``, ``input``, ``result`` or ``record``.
+    ``role`` is ``source``, ``input``, ``result``, ``record`` or ``package``.
     """
 
     path: str

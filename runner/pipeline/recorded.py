@@ -35,13 +35,15 @@ ABSENT = "RESOURCE_DOES_NOT_EXIST"
 class RecordedRun(Value):
     """A run, the store it is in, and what Runproj recorded of it (``runproj/record.json``).
 
-    ``source_archive`` holds all files of the project, where the run came in a bundle.
+    ``source_archive`` holds all files of the project, where the run came in a bundle, and
+    ``packages`` names the folder of its packages, where they are in it.
     """
 
     run: TrackedRun
     store: TrackingStore
     record: Mapping[str, Any]
     source_archive: bytes = b""
+    packages: str = ""
 
     @property
     def artifacts(self) -> Artifacts:

@@ -162,39 +162,13 @@ def custodian() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_server_that_refuses_tags_is_named_and_the_verdict_counts(
+def test_a_run_on_another_server_is_reproduced(
     machine: Callable[[str], Machine], project: Repo, mlflow_python: Callable[[str], str],
     tmp_path: Path, custodian: str,
 ) -> None:  # fmt: skip
-    with mlflow_server(mlflow_python("3.17.2"), tmp_path / "server") as uri:
-        Custodian.behind = uri
-        there = machine("there")
-        there.environ["MLFLOW_TRACKING_URI"] = uri
-        page = f"{custodian}/#/experiments/0/runs/{there.run(project.path)}"
-        here = machine("here")
-        done = here.call("reproduce", page, "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "the reference could not be tagged with the verdict" in done.stderr
-        assert "Traceback" not in done.stderr
-        found = json.loads(done.stdout)
-        assert found["status"] == "IDENTICAL"
-        assert here.tracked(found["reproduction"]).tags["runproj.verdict"] == "IDENTICAL"
-        done = here.call("reproduce", page, "--version", other_commit(project))
-        assert (done.returncode, done.stdout[:8]) == (1, "DIVERGED"), done.stdout + done.stderr
-    assert Custodian.refused
-
-
-def other_commit(project: Repo) -> str:
-    """Commit a change of the results."""
-    project.write({"data.csv": "1.0\n2.75\n"})
-    return project.commit("Other data")
-
-
-@pytest.mark.slow
-def test_a_run_on_another_server_is_reproduced(
-    machine: Callable[[str], Machine], project: Repo, mlflow_python: Callable[[str], str],
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    script = (project.path / "train.py").read_text()
+    outside = "import os\nmetric('outside', float(os.environ.get('OUTSIDE', '1.5')))\n"
+    project.commit({"train.py": script + outside})
     with mlflow_server(mlflow_python("3.17.2"), tmp_path / "server") as uri:
         there = machine("there")
         there.environ["MLFLOW_TRACKING_URI"] = uri
@@ -221,6 +195,18 @@ def test_a_run_on_another_server_is_reproduced(
         assert changed.returncode == 0, changed.stdout + changed.stderr
         gone = here.call("reproduce", page.replace(run_id, "f" * 32))
         assert (gone.returncode, "not found" in gone.stderr) == (3, True), gone.stderr
+        Custodian.behind = uri
+        refusing = page.replace(uri, custodian)
+        for variables, status, code in (({}, "IDENTICAL", 0), ({"OUTSIDE": "2.5"}, "DIVERGED", 1)):
+            Custodian.refused.clear()
+            done = here.call("reproduce", refusing, "--json", **variables)
+            assert done.returncode == code, done.stdout + done.stderr
+            assert "the reference could not be tagged with the verdict" in done.stderr
+            assert "Traceback" not in done.stderr
+            assert [path.rpartition("/")[2] for path in Custodian.refused] == ["log-batch"]
+            found = json.loads(done.stdout)
+            assert found["status"] == status
+            assert here.tracked(found["reproduction"]).tags["runproj.verdict"] == status
     gone = here.call("reproduce", page, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert gone.returncode == 3
     assert "cannot be reached" in gone.stderr

@@ -189,6 +189,31 @@ def test_a_plain_folder_travels_too(
     assert machine("second").verdict(path)["status"] == "IDENTICAL"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_packages_travel_in_a_bundle(
+    machine: Callable[[str], Machine], tmp_path: Path, project: Repo, wheels: Path, manager: str
+) -> None:
+    first = machine("first")
+    reference = first.run(project.path, "--env-manager", manager)
+    path, poor = tmp_path / "rich.zip", tmp_path / "poor.zip"
+    done = first.call("export", reference, "--with-packages", "-o", path)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read(f"packages/{wheel.name}") == wheel.read_bytes()
+    first.call("export", reference, "-o", poor)
+    shutil.rmtree(wheels)
+    second = machine("second")
+    assert second.call("verify", path).returncode == 0
+    assert second.verdict(poor, "--offline", code=3)["status"] == "INCOMPLETE"
+    found = second.verdict(path, "--offline")
+    assert found["status"] == "IDENTICAL", found
+    done = first.call("export", reference, "--with-packages", "-o", tmp_path / "gone.zip")
+    assert (done.returncode, wheel.name in done.stderr) == (125, True), done.stderr
+    assert not (tmp_path / "gone.zip").exists()
+
+
 UNKNOWN = ("url", "absolute URI", "publisher", "affiliation")
 """What is recommended and nobody knows of a run: a public address and organizations."""
 
@@ -206,6 +231,16 @@ def validated(crate_folder: Path, python: str) -> dict[str, Any]:
     text = done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1]
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def check_refused(here: Machine, bundle: Path, signers: Path, why: str) -> None:
+    done = here.call("reproduce", bundle, "--allowed-signers", signers)
+    assert (done.returncode, why in done.stderr) == (3, True), done.stderr
+
+
+def test_only_bundles_have_signers(machine: Callable[[str], Machine], tmp_path: Path) -> None:
+    done = machine("here").call("reproduce", "a" * 32, "--allowed-signers", tmp_path / "none")
+    assert (done.returncode, "is for bundles" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.slow
@@ -236,7 +271,11 @@ def test_a_bundle_is_a_process_run_crate_and_can_be_signed(
     metadata.write_text(json.dumps(broken))
     found = validated(folder, python)
     assert "REQUIRED" in {issue["severity"] for issue in found["issues"]}
+    check_signatures(here, path, key, reference)
 
+
+def check_signatures(here: Machine, path: Path, key: Path, reference: str) -> None:
+    tmp_path = path.parent
     others = tmp_path / "others"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(others)], check=True)
     ours, theirs = tmp_path / "allowed", tmp_path / "strangers"
@@ -256,10 +295,25 @@ def test_a_bundle_is_a_process_run_crate_and_can_be_signed(
     assert done.returncode == 1
     assert json.loads(done.stdout)["damage"] == []
     assert "not of this content" in json.loads(done.stdout)["signature"]
-    assert here.verdict(path)["status"] == "IDENTICAL"
+    assert here.verdict(path, "--allowed-signers", ours)["status"] == "IDENTICAL"
+    for bad, signers, why in (
+        (path, theirs, "not among the allowed"),
+        (forged, ours, "not of this"),
+    ):
+        done = here.call("reproduce", bad, "--allowed-signers", signers)
+        assert (done.returncode, why in done.stderr) == (3, True), done.stderr
+    done = here.call("reproduce", reference, "--allowed-signers", ours)
+    assert (done.returncode, "is for bundles" in done.stderr) == (2, True), done.stderr
     plain = tmp_path / "plain.zip"
     here.call("export", reference, "-o", plain)
     assert here.call("verify", plain).returncode == 0
     assert here.call("verify", plain, "--allowed-signers", ours).returncode == 1
+    refused = (
+        (path, theirs, "not among the"),
+        (forged, ours, "not of this"),
+        (plain, ours, "not sig"),
+    )
+    for bad, signers, why in refused:
+        check_refused(here, bad, signers, why)
     done = here.call("export", reference, "-o", plain, "--sign", tmp_path / "none")
     assert (done.returncode, "there is no key" in done.stderr) == (2, True)

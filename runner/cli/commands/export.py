@@ -30,6 +30,10 @@ def arguments(parser: ArgumentParser) -> None:
         "--largest-input", type=int, default=LARGEST_INPUT // MEBI, metavar="MIB",
         help="leave out inputs that are larger (default: %(default)s)",
     )  # fmt: skip
+    add(
+        "--with-packages", action="store_true",
+        help="pack the wheels of the environment, too, for 'runproj reproduce --offline'",
+    )  # fmt: skip
     add("--sign", metavar="KEY", help="sign it with an SSH key (ssh-keygen -Y sign)")
     add("--tracking-uri", metavar="URI", help="the store (default: as for run)")
     add("-q", "--quiet", action="store_true", help="no progress")
@@ -49,6 +53,7 @@ def call(options: Namespace, console: Console) -> int:
         files = export(
             recorded, path, services,
             largest_input=options.largest_input * MEBI, key=key if options.sign else None,
+            with_packages=options.with_packages,
         )  # fmt: skip
     finally:
         services.close()

@@ -65,6 +65,14 @@ def arguments(parser: ArgumentParser) -> None:
         help="resolve the environment anew instead of taking the recorded lock",
     )  # fmt: skip
     add(
+        "--offline", action="store_true",
+        help="fetch no packages: use those in the bundle, and those fetched before",
+    )  # fmt: skip
+    add(
+        "--allowed-signers", metavar="FILE",
+        help="the bundle must be signed by one of these (as for 'runproj verify')",
+    )  # fmt: skip
+    add(
         "--as-of", metavar="WHEN",
         help="--refresh with the packages of a date, of the 'commit', or of when the 'run' began",
     )  # fmt: skip
@@ -98,7 +106,7 @@ def arguments(parser: ArgumentParser) -> None:
 def call(options: Namespace, console: Console) -> int:
     """Reproduce; the exit code is the verdict's."""
     _check(options)
-    found = settings(tracking_uri=options.tracking_uri)
+    found = settings(tracking_uri=options.tracking_uri, offline=options.offline)
     tolerances = tolerances_of(options, found)
     watcher = Watcher(TerminalReporter(console))
     services = Application(found, watcher)
@@ -139,7 +147,9 @@ def _check(options: Namespace) -> None:
 def _repetition(
     options: Namespace, services: Application, watcher: Watcher, tolerances: Tolerances
 ) -> Repetition:
-    reference = referenced_run(options.run, services)
+    reference = referenced_run(options.run, services, allowed_signers=options.allowed_signers)
+    if options.offline and reference.packages:
+        services.take_packages_from(reference.packages)
     if options.env_manager and not reference.is_foreign:
         manager = reference.record["environment"].get("manager")
         raise UsageError(
