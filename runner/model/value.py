@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, ClassVar, NewType, TypeVar, dataclass_transform
 
     V = TypeVar("V", bound="Value")
@@ -48,7 +48,12 @@ class ValueType(type):
         namespace["__slots__"] = own
         namespace["FIELDS"] = (*inherited.FIELDS, *own) if inherited else own
         namespace["DEFAULTS"] = {**inherited.DEFAULTS, **defaults} if inherited else defaults
-        return super().__new__(cls, name, bases, namespace)
+        made = super().__new__(cls, name, bases, namespace)
+        made.SETTERS = tuple((f, getattr(made, f).__set__) for f in namespace["FIELDS"])
+        return made
+
+    SETTERS: tuple[tuple[str, Callable[[Any, object], None]], ...]
+    """What writes each field past ``__setattr__``, in the fields' order."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -60,14 +65,21 @@ class Value(metaclass=ValueType):
         DEFAULTS: ClassVar[dict[str, Any]]
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - the type checker sees the fields
+        setters = type(self).SETTERS
+        if len(given) != len(setters):
+            given = {**self.DEFAULTS, **given}
+        try:
+            for field, put in setters:
+                put(self, given[field])
+        except KeyError:
+            raise self._misfit(given) from None
+        if len(given) != len(setters):
+            raise self._misfit(given)
+
+    def _misfit(self, given: dict[str, Any]) -> TypeError:
         missing = [f for f in self.FIELDS if f not in given and f not in self.DEFAULTS]
-        if missing or len(given.keys() - set(self.FIELDS)):
-            unknown = sorted(given.keys() - set(self.FIELDS))
-            message = f"{type(self).__name__}: missing {missing}, unknown {unknown}"
-            raise TypeError(message)
-        put = object.__setattr__
-        for field in self.FIELDS:
-            put(self, field, given[field] if field in given else self.DEFAULTS[field])
+        unknown = sorted(given.keys() - set(self.FIELDS))
+        return TypeError(f"{type(self).__name__}: missing {missing}, unknown {unknown}")
 
     def __setattr__(self, name: str, value: object) -> None:
         message = f"{type(self).__name__}.{name} cannot be changed: make another with changed()"

@@ -33,9 +33,25 @@ SHOWN = 120
 class Arguments:
     """The named arguments of a call, or of an object inside it."""
 
-    def __init__(self, given: Mapping[str, JSON], *, where: str = "") -> None:
+    __slots__ = ("_given", "_inside", "_place")
+
+    def __init__(
+        self,
+        given: Mapping[str, JSON],
+        inside: Arguments | None = None,
+        place: str | tuple[str, int] = "",
+    ) -> None:
         self._given = given
-        self._where = where
+        self._inside = inside
+        self._place = place
+
+    @property
+    def where(self) -> str:
+        """How the names of these arguments begin: where the object stands."""
+        if self._inside is None:
+            return ""
+        place = self._place if isinstance(self._place, str) else "{}[{}]".format(*self._place)
+        return f"{self._inside.where}{place}."
 
     def has(self, name: str) -> bool:
         """Whether the argument was given, and is not null."""
@@ -48,7 +64,7 @@ class Arguments:
             if value is not None:
                 return self._as_text(name, value)
         if default is None:
-            raise Refusal(f"Missing value for required parameter '{self._where}{names[0]}'.")
+            raise Refusal(f"Missing value for required parameter '{self.where}{names[0]}'.")
         return default
 
     def maybe(self, name: str) -> str | None:
@@ -72,7 +88,7 @@ class Arguments:
         value = self._given.get(name)
         if value is None:
             if default is None:
-                raise Refusal(f"Missing value for required parameter '{self._where}{name}'.")
+                raise Refusal(f"Missing value for required parameter '{self.where}{name}'.")
             return default
         if type(value) is int and -INT64 <= value < INT64:  # the usual case
             return value
@@ -90,7 +106,7 @@ class Arguments:
         """Return a floating-point number; ``NaN`` and the infinities may be words."""
         value = self._given.get(name)
         if value is None:
-            raise Refusal(f"Missing value for required parameter '{self._where}{name}'.")
+            raise Refusal(f"Missing value for required parameter '{self.where}{name}'.")
         if type(value) is float:  # the usual case
             return value
         if isinstance(value, bool) or not isinstance(value, PLAIN):
@@ -122,7 +138,7 @@ class Arguments:
         value = self._given.get(name)
         if not isinstance(value, dict):
             raise self._wrong(name, value, "an object")
-        return Arguments(value, where=f"{self._where}{name}.")
+        return Arguments(value, self, name)
 
     def objects(self, name: str) -> tuple[Arguments, ...]:
         """Return a list of objects, empty when it was not given."""
@@ -135,7 +151,7 @@ class Arguments:
         for at, item in enumerate(value):
             if not isinstance(item, dict):
                 raise self._wrong(f"{name}[{at}]", item, "an object")
-            found.append(Arguments(item, where=f"{self._where}{name}[{at}]."))
+            found.append(Arguments(item, self, (name, at)))
         return tuple(found)
 
     def pairs(self, name: str) -> dict[str, str]:
@@ -146,7 +162,7 @@ class Arguments:
         shown = ascii(value)
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
         return Refusal(
-            f"Invalid value {shown} for parameter '{self._where}{name}' supplied: "
+            f"Invalid value {shown} for parameter '{self.where}{name}' supplied: "
             f"{expected} was expected."
         )
 

@@ -194,7 +194,7 @@ def _of_models(
     run_id: RunId, items: tuple[Arguments, ...], metrics: list[Metric]
 ) -> Iterator[ModelMetric]:
     for item, metric in zip(items, metrics, strict=True):
-        if model_id := item.text("model_id", default=""):
+        if item.has("model_id") and (model_id := item.text("model_id")):
             yield ModelMetric(
                 model_id=model_id,
                 run_id=run_id,

@@ -142,6 +142,11 @@ class Database:
             else:
                 connection.close()
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the file is open: then it has its tables."""
+        return self._connection is not None
+
     def has_table(self, name: str) -> bool:
         """Whether there is a table of that name; what an old MLflow made lacks some."""
         with self.reading() as connection:

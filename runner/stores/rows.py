@@ -60,6 +60,20 @@ def experiment(connection: Connection, experiment_id: str) -> Experiment:
     raise rules.no_experiment(experiment_id)
 
 
+def location(connection: Connection, experiment_id: str) -> str:
+    """Return where an experiment keeps its artifacts; StoreError when it takes no runs."""
+    if experiment_id.isascii() and experiment_id.isdecimal():
+        for place, stage, name in connection.execute(
+            "SELECT artifact_location, lifecycle_stage, name FROM experiments"
+            " WHERE experiment_id = ?",
+            (int(experiment_id),),
+        ):
+            if (stage or "active") != "active":
+                raise rules.not_active("experiment", name)
+            return place or ""
+    raise rules.no_experiment(experiment_id)
+
+
 def experiments(connection: Connection, clause: str, *values: object) -> tuple[Experiment, ...]:
     """Return the experiments that an SQL clause selects."""
     found = connection.execute(f"{EXPERIMENT} {clause}", values).fetchall()

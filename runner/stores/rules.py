@@ -182,13 +182,17 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
     """Refuse metrics that MLflow refuses; NaN and the infinities are welcome."""
     for metric in metrics:
         check_key("metric", metric.key)
+        if (
+            0 <= metric.timestamp < _INTEGER_LIMIT
+            and -_INTEGER_LIMIT <= metric.step < _INTEGER_LIMIT
+        ):
+            continue
         for what, number in (("timestamp", metric.timestamp), ("step", metric.step)):
             if not -_INTEGER_LIMIT <= number < _INTEGER_LIMIT:
                 raise refused(
                     f"the {what} {number!r} of metric {metric.key!r} is no 64 bit integer"
                 )
-        if metric.timestamp < 0:
-            raise refused(f"the timestamp {metric.timestamp} of metric {metric.key!r} is negative")
+        raise refused(f"the timestamp {metric.timestamp} of metric {metric.key!r} is negative")
 
 
 def check_experiment(name: str, tags: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from runner.model.run import ENDED
 from runner.model.tracking import RunPage
 from runner.model.value import EMPTY, changed
 from runner.stores import rows, rules
-from runner.stores.artifacts import FolderArtifacts, UnreachableArtifacts, made, moved
+from runner.stores.artifacts import FolderArtifacts, UnreachableArtifacts, moved
 from runner.stores.database import Database
 from runner.stores.opening import local_path
 from runner.stores.rules import completed
@@ -161,17 +161,14 @@ class SqliteStore:
     def create_run(self, run: TrackedRun) -> TrackedRun:
         """Add a run with its params and tags; empty id, name and artifact URI are filled in."""
         run = completed(run)
-        if run.experiment_id != rules.DEFAULT_EXPERIMENT:
+        if run.experiment_id != rules.DEFAULT_EXPERIMENT and not self._database.is_made:
             self.experiment(run.experiment_id)  # before a file is made for nothing
         with self._database.writing() as connection:
-            experiment = rows.experiment(connection, run.experiment_id)
-            if experiment.lifecycle != "active":
-                raise rules.not_active("experiment", experiment.name)
+            location = rows.location(connection, run.experiment_id).rstrip("/")
             if connection.execute(
                 "SELECT 1 FROM runs WHERE run_uuid = ?", (run.run_id,)
             ).fetchone():
                 raise rules.taken(f"there is a run {run.run_id!r} already")
-            location = experiment.artifact_location.rstrip("/")
             uri = run.artifact_uri or f"{location}/{run.run_id}/artifacts"
             run = changed(run, artifact_uri=uri)
             rows.insert_run(connection, run)
@@ -182,8 +179,6 @@ class SqliteStore:
                 params=run.params,
                 tags=run.tags,
             )
-        if folder := self._local(uri):
-            made(folder)
         return run
 
     def run(self, run_id: RunId) -> TrackedRun:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from driving import Client
+from driving import PROXY, Client
 from teaming import Member, basic
 
 ROOT = Path(__file__).parents[2]
@@ -67,11 +67,14 @@ def test_a_server_lives_and_ends(start: Start, tmp_path: Path) -> None:
     process, uri = start()
     client = Client(uri)
     run = client.post("runs/create", experiment_id="0")["run"]["info"]
+    address = f"{PROXY}/0/{run['run_id']}/artifacts/a.txt"
+    assert client.raw("PUT", address, b"text") == (200, b"{}")
     client.connection.close()
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
-    assert (tmp_path / "mlruns" / "0" / run["run_id"] / "artifacts").is_dir()
+    folder = tmp_path / "mlruns" / "0" / run["run_id"] / "artifacts"
+    assert [path.name for path in folder.iterdir()] == ["a.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlruns"]
     second, uri = start("--backend-store-uri", "sqlite:///mlflow.db")
     client = Client(uri)

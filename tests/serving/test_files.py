@@ -112,6 +112,7 @@ def test_no_path_leads_out(
     method: str,
 ) -> None:
     secret = Path(str(store.artifacts(run).folder())).parent / "secret"
+    secret.parent.mkdir(parents=True, exist_ok=True)
     secret.write_text("treasure")
     before = sorted(p for p in tmp_path.rglob("*") if "mlflow.db" not in p.name)
     status, body = client.raw(method, f"{base}/{path}", b"evil" if method == "PUT" else None)
