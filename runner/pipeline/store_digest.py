@@ -13,7 +13,7 @@ from runner.codec import digest, document
 from runner.hashing import sha256
 from runner.model.value import Value
 from runner.pipeline.origins import COPIED_FROM, model_origin_of, origin_of, translated
-from runner.pipeline.store_reading import RUN_NAME_TAG, every_run, listed, name_of, point
+from runner.pipeline.store_reading import RUN_NAME_TAG, every_run, listed, measured, name_of, point
 from runner.pipeline.transfer_registry import plain, replaced, version_origin
 
 TYPE_CHECKING = False
@@ -138,7 +138,7 @@ class Reading:
             "user": run.user,
             "lifecycle": run.lifecycle,
         }
-        points = {point(m) for key in run.metrics for m in self._store.history(run.run_id, key)}
+        points = {point(m) for m in measured(self._store, run)}
         lineage = self._lineages.lineage(run.run_id) if self._lineages else None
         return {
             "facts": digest(facts),

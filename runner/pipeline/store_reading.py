@@ -6,10 +6,11 @@ from runner.errors import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from runner.model.run import Artifact
     from runner.model.tracking import Metric, TrackedRun
+    from runner.model.value import RunId
     from runner.ports import Artifacts, TrackingStore
 
 OUT_OF_REACH = "NOT_IMPLEMENTED"
@@ -28,6 +29,22 @@ def every_run(store: TrackingStore, experiment_id: str) -> Iterator[TrackedRun]:
         page = found.next_page
         if page is None:
             return
+
+
+def measured(
+    store: TrackingStore, run: TrackedRun, keys: Container[str] | None = None
+) -> tuple[Metric, ...]:
+    """Return every logged value of a run; at once where the store can give that.
+
+    ``keys`` are the metrics that are wanted; others may be among them.
+    """
+    wanted = [key for key in run.metrics if keys is None or key in keys]
+    if not wanted:
+        return ()
+    histories: Callable[[RunId], tuple[Metric, ...]] | None = getattr(store, "histories", None)
+    if histories is not None:
+        return histories(run.run_id)
+    return tuple(metric for key in wanted for metric in store.history(run.run_id, key))
 
 
 def listed(artifacts: Artifacts) -> tuple[Artifact, ...] | None:

@@ -24,6 +24,7 @@ from runner.pipeline.store_reading import (
     RUN_NAME_TAG,
     every_run,
     listed,
+    measured,
     name_of,
     point,
 )
@@ -233,13 +234,16 @@ class Transfer:
         known = made if fresh else self.target.run(made.run_id)
         new_tags = {k: v for k, v in tags.items() if known.tags.get(k) != v and k != RUN_NAME_TAG}
         params = {k: v for k, v in run.params.items() if k not in known.params}
+        there = (
+            set()
+            if fresh
+            else {point(metric) for metric in measured(self.target, known, run.metrics)}
+        )
         metrics: list[Metric] = []
-        for key in run.metrics:
-            there = {} if fresh or key not in known.metrics else self._known(made.run_id, key)
-            for metric in self.source.history(run.run_id, key):
-                if (name := point(metric)) not in there:
-                    there[name] = True
-                    metrics.append(metric)
+        for metric in measured(self.source, run):
+            if (name := point(metric)) not in there:
+                there.add(name)
+                metrics.append(metric)
         if metrics or params or new_tags:
             self.target.log(made.run_id, metrics=metrics, params=params, tags=new_tags)
         if self.target.own_ids:
@@ -247,9 +251,6 @@ class Transfer:
             unlinked.pop(COPIED_FROM, None)
             if unlinked:
                 self._unlinked[made.run_id] = unlinked
-
-    def _known(self, run_id: RunId, key: str) -> dict[tuple[object, ...], bool]:
-        return {point(metric): True for metric in self.target.history(run_id, key)}
 
     def _files(
         self, run: TrackedRun, made: TrackedRun, files: Sequence[Artifact], *, again: bool = False

@@ -242,8 +242,21 @@ class SqliteStore:
             rows.lifecycle(connection, run_id)
             found = connection.execute(
                 "SELECT key, value, timestamp, step, is_nan FROM metrics"
-                " WHERE run_uuid = ? AND key = ? ORDER BY timestamp, step, value",
+                # the plus keeps SQLite from the primary key, which begins with the key: it would
+                # read that metric of all runs
+                " WHERE run_uuid = ? AND +key = ? ORDER BY timestamp, step, value",
                 (run_id, key),
+            ).fetchall()
+        return tuple(rows.metric(row) for row in found)
+
+    def histories(self, run_id: RunId) -> tuple[Metric, ...]:
+        """Return every logged value of all metrics, each in the order of time and step."""
+        with self._database.reading() as connection:
+            rows.lifecycle(connection, run_id)
+            found = connection.execute(
+                "SELECT key, value, timestamp, step, is_nan FROM metrics"
+                " WHERE run_uuid = ? ORDER BY key, timestamp, step, value",
+                (run_id,),
             ).fetchall()
         return tuple(rows.metric(row) for row in found)
 

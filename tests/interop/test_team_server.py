@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from driving import PROXY, Client
 from mlflow_server import mlflow_server
 from serving_certificates import certificate
 from teaming import serving
@@ -142,6 +143,41 @@ def test_clients_send_big_files_in_parts(
     assert log.read_text().count("PUT /api/2.0/mlflow-artifacts/mpu/part/") == pieces
     assert sorted(path.name for path in file.parents[3].iterdir()) == ["artifacts"]
     store.close()
+
+
+@pytest.mark.parametrize(("version", "kind"), [("2.22.5", "sqlite"), ("3.17.2", "files")])
+def test_a_real_ui_of_other_versions_and_stores_shows_what_we_stored(
+    version: str, kind: str, tmp_path: Path, mlflow_python: Callable[[str], str]
+) -> None:
+    """A database of MLflow 2.22 stays one; a new one would be too new for it."""
+    python = mlflow_python(version)
+    uri = f"sqlite:///{tmp_path}/s.db" if kind == "sqlite" else f"{tmp_path}/mlruns"
+    if kind == "sqlite":
+        program = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).search_experiments()"
+        made = [python, "-c", program, uri]
+        subprocess.run(made, check=True, cwd=tmp_path, capture_output=True)
+    store = open_store(uri, directory=str(tmp_path), environ={})
+    with serving(store) as server:
+        client = Client(server.uri)
+        experiment = client.post("experiments/create", name="shown")["experiment_id"]
+        run = client.post("runs/create", experiment_id=experiment, run_name="ours")["run"]["info"]
+        points = [{"key": "loss", "value": n / 4, "timestamp": n, "step": n} for n in range(3)]
+        tags = [{"key": "kind", "value": "interop"}]
+        client.post("runs/log-batch", run_id=run["run_id"], metrics=points, tags=tags)
+        path = f"{PROXY}/{experiment}/{run['run_id']}/artifacts/a.txt"
+        assert client.raw("PUT", path, b"hello") == (200, b"{}")
+        client.post("runs/update", run_id=run["run_id"], status="FINISHED", end_time=5)
+        client.connection.close()
+    store.close()
+    with mlflow_server(python, tmp_path, uri) as theirs:
+        assert b"<!doctype html" in asked(theirs, "/").lower()
+        body = {"experiment_ids": [experiment], "filter": "tags.kind = 'interop'"}
+        (found,) = json.loads(asked(theirs, "/ajax-api/2.0/mlflow/runs/search", body))["runs"]
+        assert (found["info"]["run_name"], found["info"]["status"]) == ("ours", "FINISHED")
+        history = f"/ajax-api/2.0/mlflow/metrics/get-history?run_id={run['run_id']}&metric_key=loss"
+        seen = json.loads(asked(theirs, history))["metrics"]
+        assert [(p["step"], p["value"]) for p in seen] == [(0, 0.0), (1, 0.25), (2, 0.5)]
+        assert asked(theirs, f"/get-artifact?run_uuid={run['run_id']}&path=a.txt") == b"hello"
 
 
 def asked(uri: str, path: str, body: object = None) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runner.errors import StoreError
-from runner.model.tracking import TrackedRun
+from runner.model.tracking import Metric, TrackedRun
 from runner.model.value import RunId
 from runner.stores import database, mlflow_schema
 from runner.stores.sqlite import SqliteStore
@@ -68,6 +68,20 @@ def test_nothing_is_made_before_the_first_write(store: SqliteStore, tmp_path: Pa
     assert store.run(run.run_id) == run
     assert "mlflow.db" in os.listdir(tmp_path)
     assert "mlruns" not in os.listdir(tmp_path), "folders come with the first file"
+
+
+def test_a_history_reads_its_own_run_only(store: SqliteStore) -> None:
+    """SQLite's own choice would be the primary key, which has the metric of all runs."""
+    runs = [store.create_run(fresh()).run_id for _ in range(100)]
+    metrics = [Metric(key="loss", value=n / 7, timestamp=n, step=n) for n in range(10)]
+    for run_id in runs:
+        store.log(run_id, metrics=metrics)
+    steps = []
+    with store._database.reading() as connection:
+        connection.set_progress_handler(lambda: steps.append(1), 10)
+    assert store.history(runs[50], "loss") == tuple(metrics)
+    assert store.histories(runs[50]) == tuple(metrics)
+    assert 0 < 10 * len(steps) < 2500
 
 
 def test_an_empty_file_is_taken(store: SqliteStore, path: str) -> None:

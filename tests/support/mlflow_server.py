@@ -20,14 +20,17 @@ DEADLINE = 120
 
 
 @contextmanager
-def mlflow_server(python: str, folder: Path) -> Iterator[str]:
-    """Start the server of an environment; its address. Artifacts go through it."""
+def mlflow_server(python: str, folder: Path, store: str = "") -> Iterator[str]:
+    """Start the server of an environment; its address. Artifacts go through it.
+
+    Without ``store`` it serves ``s.db`` in the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     uri, log = f"http://127.0.0.1:{port}", folder / "log"
-    places = ("--backend-store-uri", f"sqlite:///{folder}/s.db")
+    places = ("--backend-store-uri", store or f"sqlite:///{folder}/s.db")
     served = ("--artifacts-destination", str(folder / "artifacts"))
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -38,6 +41,7 @@ def mlflow_server(python: str, folder: Path) -> Iterator[str]:
                 "HOME": str(folder),
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_ALLOW_FILE_STORE": "true",
             },
             stdout=output,
             stderr=subprocess.STDOUT,
