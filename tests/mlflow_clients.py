@@ -17,10 +17,13 @@ CLIENTS: dict[str, tuple[str, list[str]]] = {
     "2.9.2": ("3.10", ["mlflow==2.9.2", "setuptools<70"]),
     "2.22.5": ("3.11", ["mlflow==2.22.5", "sqlalchemy<2.1", "scikit-learn"]),
     "3.1.4": ("3.11", ["mlflow==3.1.4", "sqlalchemy<2.1"]),
-    "3.1.4-skinny": ("3.11", ["mlflow-skinny==3.1.4"]),
     "3.17.2": ("3.11", ["mlflow==3.17.2", "scikit-learn"]),
 }
 """For each version of the client the Python that it runs on, and what is installed beside it."""
+SKINNY: dict[str, tuple[str, list[str]]] = {
+    "3.1.4-skinny": ("3.11", ["mlflow-skinny==3.1.4"]),
+}
+"""A client without NumPy and pandas, small enough to be put into an image."""
 
 
 def cache() -> Path:
@@ -63,7 +66,7 @@ def made(name: str, python_version: str, packages: list[str]) -> str:
 
 
 def client(version: str) -> str:
-    python_version, packages = CLIENTS[version]
+    python_version, packages = (CLIENTS | SKINNY)[version]
     return made(f"mlflow-{version}", python_version, packages)
 
 

@@ -230,6 +230,13 @@ def schema(path: Path) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
+NEWEST_RUNS = (
+    *("runproj_newest_runs", 0),
+    *("experiment_id", "lifecycle_stage", "start_time", "run_uuid"),
+)
+"""The one index that only we make."""
+
+
 def test_our_tables_are_those_of_mlflow(
     mlflow_python: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -238,7 +245,9 @@ def test_our_tables_are_those_of_mlflow(
         folder.mkdir()
     written("sqlite:///mlflow.db", ours)
     ask(mlflow_python("3.1.4"), WRITE, "sqlite:///mlflow.db", theirs)
-    assert schema(ours / "mlflow.db") == schema(theirs / "mlflow.db")
+    found = schema(ours / "mlflow.db")
+    found["runs"].remove(NEWEST_RUNS)
+    assert found == schema(theirs / "mlflow.db")
     assert revision(ours) == revision(theirs)
     assert schema(ours / "mlflow.db").keys() >= WRITTEN.keys()
 
