@@ -32,7 +32,7 @@ from runner.pipeline.artifact_comparison import compared_content
 from runner.pipeline.pickle_reading import read_pickle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 NEAR = Tolerance(absolute=1e-3)
@@ -259,14 +259,19 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "before", "after"), SAME)
+def numbered(cases: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Name cases by their file: contents hold sets, whose order is another in each process."""
+    return [f"{at}-{case[0]}" for at, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize(("path", "before", "after"), SAME, ids=numbered(SAME))
 def test_what_says_the_same_is_equivalent(
     path: str, before: bytes | str, after: bytes | str
 ) -> None:
     assert judged(path, before, after)[0] in {"equivalent", "identical"}
 
 
-@pytest.mark.parametrize(("path", "before", "after", "detail"), OTHERS)
+@pytest.mark.parametrize(("path", "before", "after", "detail"), OTHERS, ids=numbered(OTHERS))
 def test_what_says_something_else_diverges_and_is_shown(
     path: str, before: bytes | str, after: bytes | str, detail: str
 ) -> None:
