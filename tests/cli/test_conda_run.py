@@ -119,6 +119,7 @@ def test_the_env_commands_know_conda_environments(runproj: Path, project: Path) 
     assert json.loads(call(runproj, project, "env", "list", "--json").stdout) == []
 
 
+@pytest.mark.slow
 def test_locked_wants_a_lock_that_fits(runproj: Path, project: Path) -> None:
     done = call(runproj, project, "run", ".", "--locked")
     assert done.returncode == 125
@@ -182,6 +183,7 @@ def test_a_run_is_reproduced_from_its_lock(runproj: Path, project: Path) -> None
     assert locks[0] == locks[1]
 
 
+@pytest.mark.slow
 def test_offline_fetches_nothing(runproj: Path, project: Path) -> None:
     with serving(project / "channel") as (host, handler):
         text = ASKED.replace("./channel", f"http://{host}")

@@ -97,6 +97,7 @@ def authority(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_certificates_are_those_of_the_configuration(conda: CondaBench, authority: Path) -> None:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         conda.environ.pop(name, None)

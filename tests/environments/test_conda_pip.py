@@ -134,6 +134,7 @@ def test_a_missing_pip_package_is_told_with_its_place(conda: CondaBench) -> None
     assert str(caught.value.where).startswith("conda.yaml")
 
 
+@pytest.mark.slow
 def test_a_date_hides_what_came_later_to_the_channel_and_to_the_index(conda: CondaBench) -> None:
     """Of ``alpha`` 1.1 was a day old then, and 2.0 came later; of ``wheely`` likewise."""
     when = datetime.fromtimestamp(EPOCH + 2 * DAY, UTC)

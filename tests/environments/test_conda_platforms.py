@@ -50,6 +50,7 @@ def files(lock: CondaLock) -> set[tuple[str, str]]:
     return {(p.platform, p.file) for p in lock.packages if p.manager == "pip"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("platform", "tag"),
     [("osx-arm64", "macosx_11_0_arm64"), ("win-64", "win_amd64"),

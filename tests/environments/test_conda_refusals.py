@@ -85,6 +85,7 @@ def test_a_package_that_is_gone(conda: CondaBench, served: Served) -> None:
     assert error.message.startswith("the package 'tool' is not where the lock says (http://")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [5, 300])
 def test_a_package_that_was_cut_off(conda: CondaBench, served: Served, length: int) -> None:
     lock = conda.lock("tool", channels=(f"http://{served[0]}",))
@@ -92,6 +93,7 @@ def test_a_package_that_was_cut_off(conda: CondaBench, served: Served, length: i
     assert "'tool'" in built(conda, lock).message
 
 
+@pytest.mark.slow
 def test_no_network_between_locking_and_building(conda: CondaBench, served: Served) -> None:
     lock = conda.lock("tool", channels=(f"http://{served[0]}",))
     for name in ("http_proxy", "HTTP_PROXY"):

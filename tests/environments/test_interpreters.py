@@ -120,6 +120,7 @@ def test_an_active_environment_stands_for_its_base(tmp_path: Path) -> None:
     assert str(tmp_path) not in found.path
 
 
+@pytest.mark.slow
 def test_what_was_asked_once_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
     interpreters(tmp_path).installed()
     note = tmp_path / "interpreters.json"

@@ -67,6 +67,7 @@ def test_w12_eight_first_runs_at_once_build_once(bench: Bench) -> None:
     assert sum(out.count("building") for out, _, _ in ended) == 1
 
 
+@pytest.mark.slow
 def test_w12_eight_first_runs_with_nothing_remembered_succeed(bench: Bench) -> None:
     make_wheel(bench.wheels, "alpha", "1.0")
     children = [started(bench, "alpha") for _ in range(8)]

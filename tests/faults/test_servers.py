@@ -397,6 +397,7 @@ def test_a_spooled_run_whose_runproj_was_killed_is_closed_and_delivered(
     assert scene.output(run) == b"trained 0.5\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["always", "get-history"])
 def test_samples_of_the_machine_come_once_whatever_fails(
     scene: Scene, home: Path, when: str

@@ -218,6 +218,7 @@ def command(runproj: Path, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["sqlite:///two.db", "files", "served"])
 def test_a_copy_that_is_killed_is_finished_by_the_next(
     opened: Opened, runproj: Path, tmp_path: Path, target: str
