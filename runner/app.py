@@ -207,15 +207,18 @@ class Application:
             if uri and uri.startswith(SERVERS) and not self.settings.require_tracking:
                 self._store = self._spooling(uri)
             else:
-                from runner.stores.opening import open_store
-
-                self._store = open_store(
-                    uri,
-                    directory=self.settings.directory,
-                    environ=self.environ,
-                    environment=self._mlflow,
-                )
+                self._store = self._open(uri, self.environ)
         return self._store
+
+    def _open(self, uri: str | None, environ: Mapping[str, str]) -> TrackingStore:
+        from runner.stores.opening import open_store
+
+        return open_store(
+            uri,
+            directory=self.settings.directory,
+            environ=environ,
+            environment=self._mlflow,
+        )
 
     def _spooling(self, uri: str) -> TrackingStore:
         from runner.stores.spooling import SpoolingStore
@@ -252,7 +255,6 @@ class Application:
     def opened(self, uri: str, *, patient: bool = True) -> TrackingStore:
         """Open another store, with our credentials if it is ours; the caller closes it."""
         from runner.redaction import without_credentials
-        from runner.stores.opening import open_store
 
         ours = self.settings.tracking_uri
         if ours and without_credentials(ours) == uri:
@@ -261,12 +263,7 @@ class Application:
         if not patient:
             timeout = {k: v for k, v in environ.items() if k == "MLFLOW_HTTP_REQUEST_TIMEOUT"}
             environ = {**environ, **IMPATIENT, **timeout}
-        return open_store(
-            uri,
-            directory=self.settings.directory,
-            environ=environ,
-            environment=self._mlflow,
-        )
+        return self._open(uri, environ)
 
     def store_at(self, uri: str) -> TrackingStore:
         """Open another store, which may turn out to be the same one.
@@ -277,15 +274,7 @@ class Application:
 
         if without_credentials(uri) == self.store.uri:
             return self.store
-        from runner.stores.opening import open_store
-
-        environ = self._shown_to(uri)
-        other = open_store(
-            uri,
-            directory=self.settings.directory,
-            environ=environ,
-            environment=self._mlflow,
-        )
+        other = self._open(uri, self._shown_to(uri))
         self._others.append(other)
         return other
 

@@ -37,8 +37,8 @@ def foreign_record(run: TrackedRun) -> dict[str, Any]:
     tags = run.tags
     commit, name = tags.get("mlflow.source.git.commit"), tags.get("mlflow.source.name")
     kind = tags.get("mlflow.source.type")
-    is_script = kind == "LOCAL" and bool(name) and str(name).endswith((".py", ".sh"))
-    if not name or not (kind == "PROJECT" or is_script):
+    by_itself = kind == "LOCAL" and bool(name) and str(name).endswith((".py", ".sh"))
+    if not name or not (kind == "PROJECT" or by_itself):
         raise StoreError(
             f"run {run.run_id} {NO_RECORD}, and was made neither by 'mlflow run' nor by a script: "
             "nothing says how to run it again",
@@ -57,11 +57,11 @@ def foreign_record(run: TrackedRun) -> dict[str, Any]:
     ]
     if "mlflow.project.env" not in tags:
         missing.append("the run used the packages of its host, and nobody wrote them down")
-    if is_script:
+    if by_itself:
         missing.append("the arguments of the script were not recorded: it gets none")
     return {
         "run_id": run.run_id,
-        **(_script(name, commit, run) if is_script else _project(name, commit, run)),
+        **(_script(name, commit, run) if by_itself else _project(name, commit, run)),
         "environment": {},
         "outcome": {"status": run.status, "reason": "exit"},
         "as_of": _start(run),
@@ -99,12 +99,13 @@ def _script(name: str, commit: str, run: TrackedRun) -> dict[str, Any]:
         "source": _source(run.tags, folder, "", commit),
         "entry_point": os.path.relpath(path, folder),
         "parameters": {},
+        "script": True,
     }
 
 
 def is_script(record: Any) -> bool:  # noqa: ANN401 - a document
     """Whether a record is that of a script that logged by itself."""
-    return is_foreign(record) and str(record["entry_point"]).endswith((".py", ".sh"))
+    return bool(record.get("script"))
 
 
 def is_foreign(record: Any) -> bool:  # noqa: ANN401 - a document
